@@ -1,0 +1,40 @@
+# Everything from a bare checkout with only Python (with venv) and make on the machine.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+WORKERS ?= 2
+
+.PHONY: demo test test-slow lint bench clean
+
+demo: $(VENV)/installed
+	@$(RUN) causalopt.cli demo
+
+test: $(VENV)/installed
+	@$(RUN) pytest -n $(WORKERS)
+
+test-slow: $(VENV)/installed
+	@$(RUN) pytest -m slow
+
+lint: $(VENV)/installed
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+bench: $(VENV)/installed
+	@$(RUN) benchmarks.lane
+
+# One stamp for all targets, so that make -j never runs pip twice at once.
+$(VENV)/installed: pyproject.toml
+	@if ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+		rm -rf $(VENV); \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+			{ echo "causalopt needs Python 3.11 or later: make PYTHON=/path/to/python3.11"; exit 1; }; \
+		$(PYTHON) -m venv $(VENV) || \
+			{ rm -rf $(VENV); echo "No venv in this Python: apt install python3-venv (or the like), then make again."; exit 1; }; \
+	fi
+	@echo "Installing causalopt and its solvers into $(VENV) (a minute or two, once) ..."
+	@$(RUN) pip install -q --disable-pip-version-check -e '.[all,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis dist build

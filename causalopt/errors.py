@@ -1,0 +1,68 @@
+"""The errors of causalopt: one small tree, and every message says what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CausaloptError(Exception):
+    """Base class of every error that causalopt raises on purpose."""
+
+
+class DataError(CausaloptError, ValueError):
+    """The input data or an argument is unusable; the message names the column, rows or argument."""
+
+
+class OptionError(CausaloptError, ValueError):
+    """An option name or value is unknown; the message lists the ones that exist."""
+
+
+class InfeasibleError(CausaloptError):
+    """No solution satisfies the constraints; `explanation` says why in the study's terms.
+
+    Attributes
+    ----------
+    explanation : pandas.DataFrame or str or None
+        What blocks, and the smallest change that would make the problem feasible.
+    """
+
+    def __init__(self, message: str, explanation: Any = None) -> None:
+        super().__init__(message)
+        self.explanation = explanation
+
+
+class SolverNotAvailable(CausaloptError):
+    """The solver asked for is unknown or not installed; the message lists what is."""
+
+
+class LicenseError(CausaloptError):
+    """The solver's licence does not cover this model; the message names the limit and what fits."""
+
+
+class UnsupportedProblem(CausaloptError):
+    """The backend cannot solve this class of problem; the message names what can."""
+
+
+class SolverFailure(CausaloptError):
+    """The solver stopped with an error of its own; the message carries its last words."""
+
+
+class VerificationError(CausaloptError):
+    """A solver's claim did not survive recomputation from the data.
+
+    Attributes
+    ----------
+    claim : str
+        What the solver said.
+    verification : causalopt.solving.verify.Verification
+        What the recomputation found.
+    """
+
+    def __init__(self, message: str, claim: str = "", verification: Any = None) -> None:
+        super().__init__(message)
+        self.claim = claim
+        self.verification = verification
+
+
+class CausaloptWarning(UserWarning):
+    """A result is usable, but less than was asked for: a limit stopped it, or an option had no effect."""

@@ -1,0 +1,1 @@
+"""From weights and designs to estimates, standard errors and intervals."""

@@ -1,0 +1,1 @@
+"""Array-backed Pyomo components, and their compilation to the arrays of one program."""

@@ -1,0 +1,486 @@
+"""From a Pyomo model to the arrays of one `Program`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+import scipy.sparse as sp
+from pyomo.common.collections import ComponentMap
+from pyomo.core.base.var import IndexedVar, ScalarVar
+from pyomo.core.expr.numeric_expr import DivisionExpression, NegationExpression, ProductExpression, SumExpression
+from pyomo.repn.quadratic import QuadraticRepnVisitor
+
+from causalopt.errors import DataError, UnsupportedProblem
+from causalopt.modeling.components import (
+    ArrayConstraint,
+    ArrayCost,
+    ArrayObjective,
+    ArrayVar,
+    check_columns,
+    is_untouched,
+    store_values,
+)
+from causalopt.modeling.program import Floats, Program, canonical
+
+_PASSIVE = {
+    "Set",
+    "Param",
+    "Expression",
+    "Suffix",
+    "Block",
+    "RangeSet",
+    "SetOf",
+    "BuildAction",
+    "BuildCheck",
+    "ExternalFunction",
+    "Var",
+    "Constraint",
+    "Objective",
+    "BooleanVar",
+    "Reference",
+}
+
+
+def compile_model(model: Any) -> Program:
+    """Compile the active part of a Pyomo model (or block) to a `Program`.
+
+    Untouched array-backed components are concatenated as arrays; everything else goes through Pyomo's standard
+    representation. Both ways give the same numbers. Fixed variables stay columns, with equal bounds.
+
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel or Block
+
+    Raises
+    ------
+    UnsupportedProblem
+        Where the model holds what a `Program` cannot (nonlinear terms, quadratic constraints, SOS, disjunctions).
+    DataError
+        Where the model has no active objective, or more than one, or uses a fixed variable without value.
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = pyo.Var([1, 2], bounds=(0, 1))
+    >>> m.c = pyo.Constraint(expr=m.x[1] + 2 * m.x[2] <= 2)
+    >>> m.o = pyo.Objective(expr=m.x[1] ** 2 + m.x[2], sense=pyo.maximize)
+    >>> program = compile_model(m)
+    >>> program.A.toarray()
+    array([[1., 2.]])
+    >>> program.problem_class
+    <ProblemClass.NONCONVEX_QP: 'nonconvex QP'>
+    """
+    if not model.is_constructed():
+        raise DataError("The model is abstract: create an instance first (model.create_instance()).")
+    _refuse_unsupported(model)
+    objective = _active_objective(model)
+    columns = _Columns(model)
+    representation = _Representation(columns)
+    rows = _Rows(columns, representation)
+    for constraint in model.component_objects(pyo.Constraint, active=True, descend_into=True):
+        if not constraint.is_reference():
+            rows.add(constraint)
+    cost = _Cost(columns, representation)
+    cost.add_objective(objective)
+    # Only now are all columns known: a constraint may use variables that are declared elsewhere.
+    lower, upper, integer = columns.arrays()
+    matrix, row_lower, row_upper = rows.arrays()
+    linear, quadratic = cost.arrays()
+    program = Program(
+        c=linear,
+        A=matrix,
+        row_lower=row_lower,
+        row_upper=row_upper,
+        lower=lower,
+        upper=upper,
+        integer=integer,
+        Q=quadratic,
+        constant=cost.constant,
+        maximize=objective.sense == pyo.maximize,
+        convex=cost.convex(maximize=objective.sense == pyo.maximize),
+        columns=tuple(columns.groups),
+        rows=tuple(rows.groups),
+    )
+    program.check()
+    return program
+
+
+def load_values(program: Program, x: Floats) -> None:
+    """Write a solution back into the Pyomo variables that `program` was compiled from."""
+    for variable, start, count in program.columns:
+        if isinstance(variable, IndexedVar):
+            store_values(variable, x[start : start + count])
+        else:
+            variable.set_value(float(x[start]), skip_validation=True)
+
+
+def start_values(program: Program) -> Floats | None:
+    """Read the values that the Pyomo variables hold now, or None unless all of them have one."""
+    x = np.full(program.n_columns, np.nan)
+    for variable, start, count in program.columns:
+        if is_untouched(variable):
+            if variable._arrays["value"] is not None:
+                x[start : start + count] = variable._arrays["value"]
+            made: Iterable[tuple[int, Any]] = variable._made.items()
+        elif isinstance(variable, IndexedVar):
+            made = enumerate(variable.values())
+        else:
+            made = [(0, variable)]
+        for i, item in made:
+            x[start + i] = np.nan if item.value is None else item.value
+    return None if np.isnan(x).any() or not program.columns else x
+
+
+def _refuse_unsupported(model: Any) -> None:
+    for component in model.component_objects(active=True, descend_into=True):
+        kind = component.ctype.__name__
+        if kind not in _PASSIVE:
+            raise UnsupportedProblem(
+                f"{component.name} is a {kind}, which is beyond a mixed-integer quadratic program. "
+                "Transform it first (for disjunctions: TransformationFactory('gdp.bigm')), "
+                "or use solver='pyomo:NAME' with a solver that takes it."
+            )
+
+
+def _active_objective(model: Any) -> Any:
+    found: list[Any] = []
+    for objective in model.component_objects(pyo.Objective, active=True, descend_into=True):
+        if is_untouched(objective):
+            found.append(objective)
+        elif not objective.is_reference():
+            found += [o for o in objective.values() if o.active]
+    if len(found) != 1:
+        names = ", ".join(o.name for o in found) or "none"
+        raise DataError(f"A model needs exactly one active objective; this one has {len(found)} ({names}).")
+    return found[0]
+
+
+class _Columns:
+    """The columns of the program: first those declared on the model, then others as expressions mention them."""
+
+    def __init__(self, model: Any) -> None:
+        self.groups: list[tuple[Any, int, int]] = []
+        self.count = 0
+        self._start: ComponentMap = ComponentMap()
+        self.position: dict[int, int] = {}  # id of an element -> its column
+        self.var_map: dict[int, Any] = {}  # id of an element -> the element
+        for variable in model.component_objects(pyo.Var, active=True, descend_into=True):
+            if not variable.is_reference():
+                self.start(variable)
+
+    def start(self, variable: Any) -> int:
+        """Return the first column of a variable component, which is added if it is new."""
+        if variable in self._start:
+            return int(self._start[variable])
+        start = self.count
+        self._start[variable] = start
+        self._place(variable, start)
+        size = len(variable)
+        if isinstance(variable, IndexedVar | ScalarVar):
+            self.groups.append((variable, start, size))
+        self.count += size
+        return start
+
+    def _place(self, variable: Any, start: int) -> None:
+        items = variable._made.items() if is_untouched(variable) else enumerate(variable.values())
+        for i, item in items:
+            self.position[id(item)] = start + i
+            self.var_map[id(item)] = item
+
+    def span(self, variables: Any, n: int, name: str) -> Any:
+        """Return the columns of the concatenation of array variables, `n` in all: a slice where they are consecutive."""
+        check_columns(variables, n, name)
+        starts = [(self.start(v), len(v)) for v in variables]
+        first, last = starts[0][0], starts[-1][0] + starts[-1][1]
+        if all(a[0] + a[1] == b[0] for a, b in pairwise(starts)):
+            return slice(first, last)
+        return np.concatenate([np.arange(s, s + n) for s, n in starts])
+
+    def of(self, item: Any) -> int:
+        """Return the column of one variable element; an element declared elsewhere brings its whole component."""
+        column = self.position.get(id(item))
+        if column is None:
+            variable = item.parent_component()
+            # The component may be known already: an array-backed cost in a constraint is touched as it is read.
+            self._place(variable, self.start(variable))
+            column = self.position[id(item)]
+        return column
+
+    def arrays(self) -> tuple[Floats, Floats, Any]:
+        lower, upper = np.empty(self.count), np.empty(self.count)
+        integer = np.zeros(self.count, dtype=bool)
+        for variable, start, size in self.groups:
+            if is_untouched(variable):
+                part = slice(start, start + size)
+                arrays = variable._arrays
+                lower[part], upper[part], integer[part] = arrays["lower"], arrays["upper"], arrays["integer"]
+                items = variable._made.items()
+            else:
+                items = enumerate(variable.values())
+            for i, item in items:
+                column = start + i
+                if item.fixed:
+                    if item.value is None:
+                        raise DataError(f"{item.name} is fixed, but has no value.")
+                    lower[column] = upper[column] = item.value
+                else:
+                    low, high = item.bounds
+                    lower[column] = -np.inf if low is None else low
+                    upper[column] = np.inf if high is None else high
+                integer[column] = item.is_integer()
+                if not (item.is_integer() or item.is_continuous()):
+                    raise UnsupportedProblem(
+                        f"{item.name} has domain {item.domain}; only continuous and integer domains can be compiled."
+                    )
+        return lower, upper, integer
+
+
+class _Representation:
+    """Linear and quadratic coefficients of ordinary Pyomo expressions, by column."""
+
+    def __init__(self, columns: _Columns) -> None:
+        self.columns = columns
+        self.visitor = self._visitor(columns.var_map)
+        self.visitor.record_monomial = self._record_fixed_too
+
+    def _visitor(self, known: dict[int, Any]) -> QuadraticRepnVisitor:
+        return QuadraticRepnVisitor({}, var_recorder=_Recorder(self.columns, known))
+
+    def _record_fixed_too(self, visitor: Any, result: Any, coefficient: Any, item: Any) -> None:
+        # Pyomo takes a fixed variable for a constant unless the visitor knows it already.
+        self.columns.of(item)
+        visitor.before_child_dispatcher.record_monomial(visitor, result, coefficient, item)
+
+    def read(
+        self, expression: Any, name: str, degree: int
+    ) -> tuple[float, dict[int, float], dict[tuple[int, int], float]]:
+        """Return the constant, the linear and the quadratic coefficients of an expression of at most this degree."""
+        try:
+            return self._read(expression, name, degree)
+        except ValueError as error:  # what Pyomo raises for a missing value, NaN, or a division by zero
+            raise DataError(f"{name}: {error}") from error
+
+    def _read(
+        self, expression: Any, name: str, degree: int
+    ) -> tuple[float, dict[int, float], dict[tuple[int, int], float]]:
+        visitor = self.visitor
+        repn = visitor.walk_expression(expression)
+        if _degree(repn) > degree:  # a product with a fixed variable is of lower degree than it looks
+            visitor = self._visitor({})
+            repn = visitor.walk_expression(expression)
+        if _degree(repn) > degree:
+            what = "a nonlinear term" if repn.nonlinear is not None else "a quadratic term"
+            where = "a constraint" if degree == 1 else "the objective"
+            raise UnsupportedProblem(
+                f"{name} holds {what}, which {where} of a quadratic program cannot have. "
+                "Use solver='pyomo:NAME' with a solver that takes it."
+            )
+        of, var_map = self.columns.of, visitor.var_map
+        linear = {of(var_map[i]): float(a) for i, a in repn.linear.items()}
+        quadratic = {(of(var_map[i]), of(var_map[j])): float(a) for (i, j), a in (repn.quadratic or {}).items()}
+        return float(repn.constant), linear, quadratic
+
+
+class _Recorder:
+    """The variables that a visitor knows, ordered by their columns."""
+
+    def __init__(self, columns: _Columns, known: dict[int, Any]) -> None:
+        self.columns = columns
+        self.var_map = known
+        self.var_order = columns.position
+
+    def add(self, item: Any) -> None:
+        """Make a variable known."""
+        self.columns.of(item)
+        self.var_map[id(item)] = item
+
+
+def _degree(repn: Any) -> int:
+    return 3 if repn.nonlinear is not None else 2 if repn.quadratic else 1
+
+
+class _Rows:
+    def __init__(self, columns: _Columns, representation: _Representation) -> None:
+        self.columns = columns
+        self.representation = representation
+        self.groups: list[tuple[Any, int, int]] = []
+        self.count = 0
+        self.parts: list[tuple[Any, Any, Any, Floats, Floats]] = []
+
+    def add(self, constraint: Any) -> None:
+        if is_untouched(constraint):
+            self._add_arrays(constraint)
+        else:
+            self._add_ordinary(constraint)
+
+    def _add_arrays(self, constraint: Any) -> None:
+        arrays = constraint._arrays
+        matrix = arrays["matrix"]
+        columns = self.columns.span(arrays["x"], matrix.shape[1], constraint.name)
+        indices = matrix.indices
+        if not isinstance(columns, slice):
+            indices = columns[indices]
+        elif columns.start:
+            indices = indices + indices.dtype.type(columns.start)
+        self._append(constraint, matrix.indptr, indices, matrix.data, arrays["lower"], arrays["upper"])
+
+    def _append(self, group: Any, indptr: Any, indices: Any, data: Any, lower: Floats, upper: Floats) -> None:
+        size = len(lower)
+        self.groups.append((group, self.count, size))
+        self.parts.append((indptr, indices, data, lower, upper))
+        self.count += size
+
+    def _add_ordinary(self, constraint: Any) -> None:
+        for item in constraint.values():
+            if not item.active:
+                continue
+            try:
+                lower, body, upper = item.to_bounded_expression(evaluate_bounds=True)
+            except ValueError as error:
+                raise DataError(str(error)) from error
+            constant, linear, _ = self.representation.read(body, item.name, degree=1)
+            indices = np.fromiter(linear.keys(), dtype=np.int64, count=len(linear))
+            data = np.fromiter(linear.values(), dtype=float, count=len(linear))
+            low = -np.inf if lower is None else lower - constant
+            high = np.inf if upper is None else upper - constant
+            self._append(item, np.array([0, len(linear)]), indices, data, np.array([low]), np.array([high]))
+
+    def arrays(self) -> tuple[Any, Floats, Floats]:
+        shape = (self.count, self.columns.count)
+        if not self.parts:
+            return sp.csr_matrix(shape), np.empty(0), np.empty(0)
+        if len(self.parts) == 1:
+            indptr, indices, data, lower, upper = self.parts[0]
+        else:
+            offsets = np.cumsum([0] + [p[0][-1] for p in self.parts])
+            indptr = np.concatenate([[0], *[p[0][1:] + o for p, o in zip(self.parts, offsets, strict=False)]])
+            indices, data, lower, upper = (np.concatenate([p[k] for p in self.parts]) for k in range(1, 5))
+        matrix = canonical(sp.csr_matrix((data, indices, indptr), shape=shape))
+        return matrix, lower.astype(float), upper.astype(float)
+
+
+class _Cost:
+    """The objective: array-backed costs (times numbers) as arrays, the rest by its representation."""
+
+    def __init__(self, columns: _Columns, representation: _Representation) -> None:
+        self.columns = columns
+        self.representation = representation
+        self.constant = 0.0
+        self.linear: list[tuple[Any, Any]] = []
+        self.quadratic: list[tuple[Any, Any, float]] = []  # columns, lower triangle over them, factor
+        self.proofs: list[tuple[float, bool | None]] = []  # of each quadratic part: its factor, and whether convex
+
+    def add_objective(self, objective: Any) -> None:
+        if is_untouched(objective):
+            self._add_arrays(objective, 1.0)
+            return
+        try:
+            terms = list(_terms(objective.expr, 1.0))
+        except (ValueError, ArithmeticError) as error:  # a factor without value, or a division by zero
+            raise DataError(f"{objective.name}: {error}") from error
+        remainder = []
+        for factor, term in terms:
+            if isinstance(term, ArrayCost) and is_untouched(term):
+                self._add_arrays(term, factor)
+            else:
+                remainder.append(factor * term)
+        self._add_expression(sum(remainder), objective.name)
+
+    def _add_arrays(self, cost: ArrayObjective | ArrayCost, factor: float) -> None:
+        arrays = cost._arrays
+        columns = self.columns.span(arrays["x"], len(arrays["linear"]), cost.name)
+        self.constant += factor * arrays["constant"]
+        self.linear.append((columns, arrays["linear"] if factor == 1.0 else factor * arrays["linear"]))
+        if arrays["quadratic"] is not None:
+            self.quadratic.append((columns, arrays["quadratic"], factor))
+            self.proofs.append((factor, arrays["convex"]))
+
+    def _add_expression(self, expression: Any, name: str) -> None:
+        constant, linear, quadratic = self.representation.read(expression, name, degree=2)
+        self.constant += constant
+        self.linear.append((np.array(list(linear), dtype=np.int64), np.array(list(linear.values()), dtype=float)))
+        if quadratic:
+            i, j = np.array(list(quadratic), dtype=np.int64).T
+            values = np.array(list(quadratic.values()), dtype=float)
+            values[i == j] *= 2.0  # the program's cost is x'Qx/2
+            columns, positions = np.unique(np.concatenate([i, j]), return_inverse=True)
+            first, second = np.split(positions, 2)
+            shape = (len(columns), len(columns))
+            matrix = sp.csc_matrix((values, (np.maximum(first, second), np.minimum(first, second))), shape=shape)
+            self.quadratic.append((columns, matrix, 1.0))
+            self.proofs.append((1.0, None))
+
+    def arrays(self) -> tuple[Floats, Any]:
+        n = self.columns.count
+        linear = np.zeros(n)
+        for columns, values in self.linear:
+            linear[columns] += values  # columns of one part are distinct
+        if not self.quadratic:
+            return linear, None
+        columns, matrix, factor = self.quadratic[0]
+        if len(self.quadratic) == 1 and isinstance(columns, slice) and columns == slice(0, n):
+            lower_triangle = matrix * factor
+        else:
+            parts = [self._coordinates(*part) for part in self.quadratic]
+            i, j, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            lower_triangle = sp.csc_matrix((values, (np.maximum(i, j), np.minimum(i, j))), shape=(n, n))
+        lower_triangle.eliminate_zeros()
+        return linear, lower_triangle if lower_triangle.nnz else None
+
+    def _coordinates(self, columns: Any, matrix: Any, factor: float) -> tuple[Any, Any, Floats]:
+        if isinstance(columns, slice):
+            columns = np.arange(columns.start, columns.stop)
+        entries = matrix.tocoo()
+        return columns[entries.row], columns[entries.col], factor * entries.data
+
+    def convex(self, maximize: bool) -> bool | None:
+        if not self.proofs or any(proof is None for _, proof in self.proofs):
+            return None
+        sign = -1.0 if maximize else 1.0
+        if all(proof and sign * factor >= 0 for factor, proof in self.proofs):
+            return True
+        return None
+
+
+def _terms(expression: Any, factor: float) -> Iterable[tuple[float, Any]]:
+    """Split an expression into (number, term) along its sums, negations and multiplications by numbers."""
+    kind = expression.__class__
+    if isinstance(expression, SumExpression) and any(_holds_cost(a) for a in expression.args):
+        for argument in expression.args:
+            yield from _terms(argument, factor)
+    elif kind is NegationExpression:
+        yield from _terms(expression.args[0], -factor)
+    elif kind is ProductExpression and not _is_variable(expression.args[0]):
+        yield from _terms(expression.args[1], factor * pyo.value(expression.args[0]))
+    elif kind is ProductExpression and not _is_variable(expression.args[1]):
+        yield from _terms(expression.args[0], factor * pyo.value(expression.args[1]))
+    elif kind is DivisionExpression and not _is_variable(expression.args[1]):
+        yield from _terms(expression.args[0], factor / pyo.value(expression.args[1]))
+    elif isinstance(expression, ArrayCost) or not getattr(expression, "is_named_expression_type", bool)():
+        yield factor, expression
+    else:  # a named expression: look inside
+        inner = expression.expr
+        yield from [(factor, inner)] if not _holds_cost(inner) else _terms(inner, factor)
+
+
+def _is_variable(argument: Any) -> bool:
+    return bool(getattr(argument, "is_potentially_variable", bool)())
+
+
+def _holds_cost(expression: Any) -> bool:
+    """Whether an untouched cost is reachable along sums, negations, products and named expressions."""
+    if isinstance(expression, ArrayCost):
+        return is_untouched(expression)
+    if isinstance(expression, SumExpression | NegationExpression | ProductExpression | DivisionExpression):
+        return any(_holds_cost(a) for a in expression.args)
+    if getattr(expression, "is_named_expression_type", bool)():
+        return _holds_cost(expression.expr)
+    return False
+
+
+__all__ = ["ArrayConstraint", "ArrayCost", "ArrayObjective", "ArrayVar", "compile_model", "load_values", "start_values"]

@@ -1,0 +1,303 @@
+"""The arrays of one mixed-integer quadratic program, and its class."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse import csgraph, linalg
+
+from causalopt.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+#: Q counts as positive semidefinite when its smallest eigenvalue is at least minus this times its largest entry.
+CONVEXITY_TOLERANCE = 1e-9
+
+
+class ProblemClass(enum.StrEnum):
+    """What a solver must be able to do to take a program."""
+
+    LP = "LP"
+    """Linear objective, continuous variables."""
+    MILP = "MILP"
+    """Linear objective, some integer variables."""
+    CONVEX_QP = "convex QP"
+    """Quadratic objective that is convex (when minimised), continuous variables."""
+    CONVEX_MIQP = "convex MIQP"
+    """Convex quadratic objective, some integer variables."""
+    NONCONVEX_QP = "nonconvex QP"
+    """Quadratic objective with a direction of negative curvature, continuous variables."""
+    NONCONVEX_MIQP = "nonconvex MIQP"
+    """Quadratic objective with a direction of negative curvature, some integer variables."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """min or max  x'Qx/2 + c'x + k   subject to  row_lower <= A x <= row_upper,  lower <= x <= upper,  some x integer.
+
+    Attributes
+    ----------
+    c : (n,) array
+        Linear cost.
+    A : (m, n) CSR matrix
+    row_lower, row_upper : (m,) arrays
+        Row bounds, infinite where a side is open.
+    lower, upper : (n,) arrays
+        Column bounds. A fixed variable is a column with equal bounds.
+    integer : (n,) bool array
+    Q : (n, n) CSC lower triangle, or None
+        The cost is x'Qx/2 with the full symmetric Q.
+    constant : float
+        k.
+    maximize : bool
+    convex : bool or None
+        Whether the objective, in its minimising form, is convex on the free columns: True or False where it is
+        proved, None where `problem_class` is to check it.
+    columns, rows : tuples
+        The way back to the Pyomo model: (component or data object, first position, how many).
+    """
+
+    c: Floats
+    A: Any
+    row_lower: Floats
+    row_upper: Floats
+    lower: Floats
+    upper: Floats
+    integer: Bools
+    Q: Any = None
+    constant: float = 0.0
+    maximize: bool = False
+    convex: bool | None = None
+    columns: tuple[tuple[Any, int, int], ...] = ()
+    rows: tuple[tuple[Any, int, int], ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        c: npt.ArrayLike,
+        A: Any = None,
+        row_lower: npt.ArrayLike = -np.inf,
+        row_upper: npt.ArrayLike = np.inf,
+        lower: npt.ArrayLike = 0.0,
+        upper: npt.ArrayLike = np.inf,
+        *,
+        integer: npt.ArrayLike = False,
+        Q: Any = None,
+        constant: float = 0.0,
+        maximize: bool = False,
+        convex: bool | None = None,
+    ) -> Program:
+        """Make a program from arrays; scalars stand for equal values, and `Q` is given in full (both triangles).
+
+        Raises
+        ------
+        DataError
+            Where a shape is wrong, a coefficient is not finite, or Q is not symmetric.
+
+        Examples
+        --------
+        >>> program = Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], row_lower=1.0)
+        >>> program.problem_class
+        <ProblemClass.LP: 'LP'>
+        """
+        cost = np.atleast_1d(np.asarray(c, dtype=float))
+        if cost.ndim != 1:
+            raise DataError(f"c has shape {cost.shape}; a vector is needed.")
+        n = len(cost)
+        matrix = sp.csr_matrix((0, n)) if A is None else canonical(sp.csr_matrix(A, dtype=float))
+        m = matrix.shape[0]
+        if matrix.shape[1] != n:
+            raise DataError(f"A has {matrix.shape[1]} columns, but the cost has {n}.")
+        if Q is not None:
+            Q = sp.csc_matrix(Q, dtype=float)
+            if Q.shape != (n, n):
+                raise DataError(f"Q has shape {Q.shape}; ({n}, {n}) is needed.")
+            if not np.isfinite(Q.data).all():
+                raise DataError("Q holds a value that is not finite.")
+            if (Q != Q.T).nnz:
+                raise DataError("Q must be symmetric: the cost is x'Qx/2.")
+            Q = sp.tril(Q, format="csc")
+
+        def full(name: str, values: npt.ArrayLike, size: int, dtype: Any = float) -> Any:
+            array = np.array(values, dtype=dtype)
+            if array.shape not in {(), (size,)}:
+                raise DataError(f"{name} has shape {array.shape}; one value or {size} are needed.")
+            return np.full(size, array) if array.ndim == 0 else array
+
+        program = cls(
+            c=cost,
+            A=matrix,
+            row_lower=full("row_lower", row_lower, m),
+            row_upper=full("row_upper", row_upper, m),
+            lower=full("lower", lower, n),
+            upper=full("upper", upper, n),
+            integer=full("integer", integer, n, bool),
+            Q=Q,
+            constant=float(constant),
+            maximize=maximize,
+            convex=convex,
+        )
+        program.check()
+        return program
+
+    def check(self) -> None:
+        """Raise `DataError` where a coefficient is NaN or infinite."""
+        for name, values in (("c", self.c), ("A", self.A.data), ("Q", None if self.Q is None else self.Q.data)):
+            if values is not None and not np.isfinite(values.sum()) and not np.isfinite(values).all():
+                raise DataError(f"{name} holds a value that is not finite.")
+        for name in ("row_lower", "row_upper", "lower", "upper"):
+            if np.isnan(getattr(self, name)).any():
+                raise DataError(f"{name} holds NaN.")
+        if not np.isfinite(self.constant):
+            raise DataError("The constant of the objective is not finite.")
+
+    @property
+    def n_columns(self) -> int:
+        """Number of variables."""
+        return len(self.c)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of constraint rows."""
+        return int(self.A.shape[0])
+
+    @cached_property
+    def problem_class(self) -> ProblemClass:
+        """The class of the program; a convexity that nobody proved is checked here.
+
+        Fixed columns do not count: a product with a fixed variable is linear.
+        """
+        integer = bool(self.integer.any())
+        q = self.free_hessian()
+        if q is None or q.nnz == 0:
+            return ProblemClass.MILP if integer else ProblemClass.LP
+        convex = self.convex
+        if convex is None:
+            convex = is_positive_semidefinite(-q if self.maximize else q)
+        if convex:
+            return ProblemClass.CONVEX_MIQP if integer else ProblemClass.CONVEX_QP
+        return ProblemClass.NONCONVEX_MIQP if integer else ProblemClass.NONCONVEX_QP
+
+    def free_hessian(self) -> Any:
+        """Return the lower triangle of Q over the columns that are not fixed, or None."""
+        if self.Q is None:
+            return None
+        free = self.lower < self.upper
+        return self.Q if free.all() else self.Q[free][:, free]
+
+    def gradient(self, x: Floats) -> Floats:
+        """Return Qx + c."""
+        return self.c if self.Q is None else self.c + symmetric_product(self.Q, x)
+
+    def objective(self, x: Floats) -> float:
+        """Return x'Qx/2 + c'x + k."""
+        value = float(self.c @ x) + self.constant
+        if self.Q is not None:
+            value += 0.5 * float(x @ symmetric_product(self.Q, x))
+        return value
+
+    def components(self) -> Ints:
+        """Return, for each column, the number (0, 1, ...) of the connected component that it belongs to.
+
+        Two columns are connected where a row or an entry of Q holds both.
+        """
+        n, m = self.n_columns, self.n_rows
+        if m and np.diff(self.A.indptr).max() == n:  # one row holds every column
+            return np.zeros(n, dtype=np.int64)
+        blocks = [[None, self.A.T], [self.A, None]] if m else [[sp.csr_matrix((n, n))]]
+        if self.Q is not None:
+            blocks[0][0] = self.Q
+        _, labels = csgraph.connected_components(sp.block_array(blocks, format="csr"), directed=False)
+        _, numbers = np.unique(labels[:n], return_inverse=True)
+        return numbers.astype(np.int64)
+
+    def replace(self, **changes: Any) -> Program:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def describe(self) -> str:
+        """Return class and size in a phrase, for messages."""
+        parts = [f"{self.n_columns:,} columns", f"{self.n_rows:,} rows", f"{self.A.nnz:,} nonzeros"]
+        if self.Q is not None and self.Q.nnz:
+            parts.append(f"{self.Q.nnz:,} quadratic terms")
+        if self.integer.any():
+            parts.append(f"{int(self.integer.sum()):,} integer")
+        return f"{self.problem_class}, " + ", ".join(parts)
+
+
+def canonical(matrix: Any) -> Any:
+    """Return a CSR matrix with sorted column indices and no duplicates: a copy, unless it is like that already."""
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
+
+
+def symmetric_product(lower_triangle: Any, x: Floats) -> Floats:
+    """Return Qx where Q is given by its lower triangle."""
+    diagonal = lower_triangle.diagonal()
+    if lower_triangle.nnz <= len(x) and np.count_nonzero(diagonal) == lower_triangle.nnz:
+        return np.asarray(diagonal * x)
+    return np.asarray(lower_triangle @ x + lower_triangle.T @ x - diagonal * x)
+
+
+def is_positive_semidefinite(lower_triangle: Any, tolerance: float = CONVEXITY_TOLERANCE) -> bool:
+    """Check whether the symmetric matrix with this lower triangle is positive semidefinite.
+
+    The smallest eigenvalue may be as low as minus `tolerance` times the largest entry. Diagonal and diagonally
+    dominant matrices are recognised at once; others are checked by connected component, small components by their
+    eigenvalues and large ones by a factorisation of the shifted matrix without pivoting.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> is_positive_semidefinite(sp.csc_matrix([[1.0, 0.0], [1.0, 1.0]]))
+    True
+    >>> is_positive_semidefinite(sp.csc_matrix([[0.0, 0.0], [1.0, 0.0]]))
+    False
+    """
+    q = lower_triangle.tocsc()
+    diagonal = q.diagonal()
+    if q.nnz == 0:
+        return True
+    shift = tolerance * float(np.abs(q.data).max())
+    if diagonal.min() < -shift:
+        return False
+    strict = sp.tril(q, -1, format="csc")
+    if strict.nnz == 0:
+        return True
+    off_diagonal = np.asarray(abs(strict).sum(axis=0)).ravel() + np.asarray(abs(strict).sum(axis=1)).ravel()
+    if (diagonal + shift >= off_diagonal).all():
+        return True
+    full = (strict + strict.T + sp.diags_array(diagonal + shift)).tocsc()
+    return all(_is_positive_definite(full[block][:, block]) for block in _blocks(strict))
+
+
+def _blocks(graph: Any) -> Sequence[Ints]:
+    count, labels = csgraph.connected_components(graph, directed=False)
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(labels, minlength=count))[:-1])
+
+
+def _is_positive_definite(matrix: Any) -> bool:
+    n = matrix.shape[0]
+    if n <= 1000:
+        return bool(np.linalg.eigvalsh(matrix.toarray())[0] >= 0)
+    try:
+        factors = linalg.splu(matrix, diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    except RuntimeError:  # exactly singular
+        return False
+    unpivoted = bool((factors.perm_r == factors.perm_c).all())
+    if unpivoted:  # by Sylvester's law of inertia the signs of the pivots are those of the eigenvalues
+        return bool((factors.U.diagonal() > 0).all())
+    smallest = linalg.eigsh(matrix, k=1, which="SA", return_eigenvectors=False, tol=1e-12)
+    return bool(smallest[0] >= 0)

@@ -1,0 +1,1 @@
+"""The optimization problems of causal inference, one file a problem."""

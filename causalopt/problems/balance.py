@@ -1,0 +1,461 @@
+"""Balancing weights: minimum variance subject to covariate balance (stable balancing weights).
+
+Zubizarreta (2015), Stable weights that balance covariates for estimation with incomplete outcome data, JASA
+110:910-922; cited as [SBW].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from causalopt.basis import Column, Term, expand
+from causalopt.errors import DataError, InfeasibleError
+from causalopt.fastpaths import dual_newton
+from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.problems.balance_result import BalanceResult
+from causalopt.problems.balance_rows import dense_rows, independent_rows
+from causalopt.problems.balance_units import Moments, refuse_constant
+from causalopt.problems.base import Formulation, Problem
+from causalopt.problems.reading import (
+    as_frame,
+    read_covariates,
+    read_treatment,
+    read_weights,
+    spread_by_name,
+    treated_code,
+)
+from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.result import Result, Solution
+
+ESTIMANDS = ("ATT", "ATC", "ATE", "population")
+SCALES = ("target", "treated", "group", "pooled", "raw")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """The rows of one treatment group, to be weighted to the target.
+
+    Attributes
+    ----------
+    label : object
+        Treatment value.
+    members : (r,) int array
+        Positions of its rows in the data.
+    rows : (P + 1, r) array
+        The covariate functions minus their targets, in internal units (one standard deviation of the whole sample),
+        and a last row of ones.
+    base, spread : (r,) arrays or float
+        Base weights and sampling weights, both of mean one.
+    start : int
+        First column of the group in the program.
+    """
+
+    label: Any
+    members: Ints
+    rows: Floats
+    base: Floats | float
+    spread: Floats | float
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.members)
+
+
+class BalanceProblem(Problem):
+    """Weights of minimum variance that balance covariates within tolerances.
+
+    For each group to be weighted, with r units, weights w = u / r solve
+
+        min sum_i (u_i - b_i)^2 / (2 s_i)   s.t.   |mean(u B_p) - t_p| <= d_p,   mean(u) = 1,   lower <= u <= upper
+
+    ([SBW] section 2.2, in the units u of mean one that keep every coefficient near one).
+
+    Parameters
+    ----------
+    covariates : DataFrame (n x P) or (n, P) array
+        Numbers; a categorical column is balanced level by level.
+    treatment : Series or array of length n, or None
+        Two values (more for estimands "ATE" and "population"). None, with estimand "population", weights all rows.
+    estimand : {"ATT", "ATC", "ATE", "population"}
+        ATT weights the controls to the treated, ATC the treated to the controls, ATE every group to the full
+        sample, "population" every group to `target`.
+    tolerance : float or mapping from covariate to float
+        Largest difference of a weighted mean from its target, in units of `scale`. In a mapping, the key "default"
+        stands for covariates that are not named.
+    scale : {"target", "treated", "group", "pooled", "raw"} or mapping from covariate to one of these
+        The unit of the tolerance: the standard deviation in the target population, the treated group, the group
+        that is weighted, the root mean of the groups' variances, or the covariate's own units. The levels of a
+        factor share one (the root mean of their variances). In a mapping, "default" works as in `tolerance`.
+    target : mapping or Series of means, or DataFrame, optional
+        The population for estimand "population": the means, or its rows.
+    basis : sequence of terms, optional
+        Further functions to balance: see `causalopt.basis`.
+    sampling_weights : (n,) array, optional
+        Survey weights: they enter the target's means, and weights stay near them.
+    base_weights : (n,) array, optional
+        Weights to stay near; the sampling weights unless given.
+    lower, upper : float
+        Bounds on the weights, as multiples of their average within a group.
+    treated : object, optional
+        Which treatment value counts as treated; needed where the values do not order themselves.
+
+    Raises
+    ------
+    DataError
+        For missing, infinite, non-numeric or constant covariates, a treatment that is not two-valued, an unknown
+        name in `tolerance` or `scale`, a negative tolerance, duplicated labels, and bounds that no weights of mean
+        one satisfy; the message names columns and rows.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, causalopt as co
+    >>> rng = np.random.default_rng(0)
+    >>> x = pd.DataFrame({"age": rng.normal(40, 10, 200), "female": rng.integers(0, 2, 200)})
+    >>> treated = (x["age"] + rng.normal(0, 15, 200) > 45).astype(int)
+    >>> result = co.solve(co.BalanceProblem(x, treated, tolerance=0.01), "highs")
+    >>> bool((result.balance_table()["smd after"].abs() <= 0.01 + 1e-6).all())
+    True
+    """
+
+    _formulations: ClassVar[Mapping[str, Formulation]] = {
+        "qp": Formulation(ProblemClass.CONVEX_QP, exact=True, source="[SBW] section 2.2, equation (1)"),
+    }
+
+    def __init__(
+        self,
+        covariates: Any,
+        treatment: Any = None,
+        *,
+        estimand: str = "ATT",
+        tolerance: float | Mapping[str, float] = 0.02,
+        scale: str | Mapping[str, str] = "target",
+        target: Any = None,
+        basis: Sequence[Term] = (),
+        sampling_weights: Any = None,
+        base_weights: Any = None,
+        lower: float = 0.0,
+        upper: float = np.inf,
+        treated: Any = None,
+    ) -> None:
+        began = perf_counter()
+        frame = as_frame(covariates)
+        if estimand not in ESTIMANDS:
+            raise DataError(unknown_name("estimand", str(estimand), ESTIMANDS))
+        if not lower <= 1 <= upper:
+            raise DataError(
+                f"Weights between {lower} and {upper} times their average cannot average to one: "
+                "lower must be at most 1 and upper at least 1."
+            )
+        self.estimand = estimand
+        self.lower, self.upper = float(lower), float(upper)
+        self._index = frame.index
+        columns, reference = _expand_with_target(frame, basis, target, estimand)
+        self.names = [column.name for column in columns]
+        codes, self.levels = read_treatment(treatment, frame.index, estimand)
+        treated_position = treated_code(self.levels, treated, estimand)
+        sampling = read_weights(sampling_weights, frame.index, "sampling_weights")
+        base = sampling if base_weights is None else read_weights(base_weights, frame.index, "base_weights")
+        self._codes, self._treated_code, self._sampling = codes, treated_position, sampling
+        moments = Moments(columns, codes, len(self.levels), treated_position, estimand, sampling, reference)
+        refuse_constant(columns, moments.spread)
+        self.target = moments.target
+        self.scale = spread_by_name(scale, columns, "scale", "target")
+        for unit in self.scale:
+            if unit not in SCALES:
+                raise DataError(unknown_name("scale", str(unit), SCALES))
+        self.tolerance = _tolerances(spread_by_name(tolerance, columns, "tolerance"), self.names)
+        self._moments = moments
+        self.units = {code: moments.units(self.scale, columns, code) for code in moments.weighted}
+        self.groups = self._make_groups(columns, moments, sampling, base)
+        self.kept = {g.start: independent_rows(g.rows, self._internal_tolerance(g)) for g in self.groups}
+        self.data_seconds = perf_counter() - began
+
+    # ---- data ----
+
+    def _make_groups(self, columns: Sequence[Column], moments: Moments, sampling: Any, base: Any) -> tuple[Group, ...]:
+        groups = []
+        start = 0
+        for code in moments.weighted:
+            members = np.flatnonzero(self._codes == code)
+            rows = np.empty((len(columns) + 1, len(members)))
+            everyone = len(members) == len(self._codes)
+            for p, column in enumerate(columns):
+                values = column.values if everyone else column.values[members]
+                np.subtract(values, moments.target[p], out=rows[p])
+                rows[p] /= moments.spread[p]
+            rows[-1] = 1.0
+            groups.append(
+                Group(self.levels[code], members, rows, _mean_one(base, members), _mean_one(sampling, members), start)
+            )
+            start += len(members)
+        return tuple(groups)
+
+    def _internal_tolerance(self, group: Group) -> Floats:
+        """Tolerances of the group's covariates in the internal unit, one standard deviation of the whole sample."""
+        tolerance: Floats = self.tolerance * self._unit_of(group) / self._moments.spread
+        return tolerance
+
+    def _unit_of(self, group: Group) -> Floats:
+        return self.units[self.levels.index(group.label)]
+
+    @property
+    def dropped(self) -> list[str]:
+        """Covariate functions whose exact balance follows from that of the others, and that are left to them."""
+        names = []
+        for group in self.groups:
+            kept = self.kept[group.start]
+            for p, name in enumerate(self.names):
+                if p not in kept and name not in names:
+                    names.append(name)
+        return names
+
+    # ---- model ----
+
+    def _constraints(self) -> tuple[Any, Floats, Floats]:
+        """Return the block-diagonal rows of all groups and their bounds; a single group's array is shared."""
+        blocks, lower, upper = [], [], []
+        for group in self.groups:
+            kept = self.kept[group.start]
+            whole = len(kept) == len(group.rows)
+            data = group.rows if whole else group.rows[kept]
+            half = np.append(self._internal_tolerance(group), 0.0)[kept] * group.size
+            centre = np.append(np.zeros(len(self.names)), float(group.size))[kept]
+            blocks.append((data, group.start))
+            lower.append(centre - half)
+            upper.append(centre + half)
+        matrix = dense_rows(blocks, sum(group.size for group in self.groups))
+        return matrix, np.concatenate(lower), np.concatenate(upper)
+
+    def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
+        import pyomo.environ as pyo
+
+        from causalopt.modeling.components import ArrayConstraint, ArrayVar
+
+        n = sum(group.size for group in self.groups)
+        block.weights = ArrayVar(self.lower, self.upper, n=n)
+        matrix, lower, upper = self._constraints()
+        block.balance = ArrayConstraint(block.weights, matrix, lower, upper)
+        base = np.concatenate([np.broadcast_to(g.base, g.size) for g in self.groups])
+        spread = np.concatenate([np.broadcast_to(g.spread, g.size) for g in self.groups])
+        cost = {
+            "x": block.weights,
+            "linear": -base / spread,
+            "quadratic": 1.0 / spread,
+            "constant": 0.5 * float((base * base / spread).sum()),
+            "convex": True,
+        }
+        return cost, pyo.minimize
+
+    def index(self, label: Any) -> int:
+        """Return the position of a row label among the model's weights."""
+        position = self._index.get_loc(label)
+        for group in self.groups:
+            k = int(np.searchsorted(group.members, position))
+            if k < group.size and group.members[k] == position:
+                return group.start + k
+        raise DataError(f"Row {label!r} is not in a group that is weighted under {self.estimand}.")
+
+    def label(self, i: int) -> Any:
+        """Return the row label of weight number `i` of the model."""
+        for group in self.groups:
+            if group.start <= i < group.start + group.size:
+                return self._index[group.members[i - group.start]]
+        raise DataError(f"The model has no weight number {i}.")
+
+    def row_labels(self) -> pd.DataFrame:
+        """Return group and covariate of each row of the model's `balance` constraint."""
+        names = [*self.names, "(sum of weights)"]
+        rows = [(g.label, names[p]) for g in self.groups for p in self.kept[g.start]]
+        return pd.DataFrame(rows, columns=["group", "covariate"])
+
+    # ---- fast path ----
+
+    def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
+        """Return `dual-newton`, exact for this problem."""
+        return {"dual-newton": partial(_solve_dual_newton, self)}
+
+    def separable(self, group: Group) -> dual_newton.SeparableQP:
+        """Return one group's problem in the form that `dual-newton` takes."""
+        kept = self.kept[group.start]
+        return dual_newton.SeparableQP(
+            rows=group.rows if len(kept) == len(group.rows) else group.rows[kept],
+            target=np.append(np.zeros(len(self.names)), float(group.size))[kept],
+            tolerance=np.append(self._internal_tolerance(group), 0.0)[kept] * group.size,
+            base=group.base,
+            spread=group.spread,
+            lower=self.lower,
+            upper=self.upper,
+        )
+
+    # ---- answers ----
+
+    def result(self, result: Result, program: Program) -> BalanceResult:
+        """Return the weights with their labels."""
+        assert result.x is not None
+        weights = np.ones(len(self._index)) if self._sampling is None else np.asarray(self._sampling).copy()
+        for code in range(len(self.levels)):
+            members = self._codes == code
+            weights[members] /= weights[members].mean()
+        for group in self.groups:
+            weights[group.members] = result.x[group.start : group.start + group.size]
+        return BalanceResult(
+            **result.fields(), problem=self, weights=pd.Series(weights, index=self._index, name="weight")
+        )
+
+    def infeasible(self, result: Result) -> InfeasibleError:
+        """Return the error that lists, by covariate, the smallest tolerances that would work."""
+        from causalopt.problems.balance_explain import explain_infeasible
+
+        return explain_infeasible(self)
+
+    @cached_property
+    def treatment(self) -> pd.Series:
+        """The treatment, as read."""
+        return pd.Series([self.levels[c] for c in self._codes], index=self._index, name="treatment")
+
+
+def balance(
+    df: pd.DataFrame,
+    *,
+    treatment: str | None = None,
+    covariates: Sequence[str],
+    estimand: str = "ATT",
+    tolerance: float | Mapping[str, float] = 0.02,
+    scale: str | Mapping[str, str] = "target",
+    solver: str = "auto",
+    time_limit: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    **problem: Any,
+) -> BalanceResult:
+    """Weigh the rows of a DataFrame so that covariates are balanced, in one call.
+
+    Parameters
+    ----------
+    df : DataFrame
+    treatment : str
+        Name of the treatment column; None weights all rows to `target`.
+    covariates : sequence of str
+        Names of the columns to balance.
+    estimand, tolerance, scale, **problem
+        As in `BalanceProblem`; there, `sampling_weights` and `base_weights` may be names of columns.
+    solver, time_limit, options
+        As in `solve`.
+
+    Returns
+    -------
+    BalanceResult
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, causalopt as co
+    >>> rng = np.random.default_rng(1)
+    >>> df = pd.DataFrame({"t": np.repeat([0, 1], [300, 100]), "x": rng.normal(size=400)})
+    >>> df["y"] = df["x"] + 2 * df["t"]
+    >>> result = co.balance(df, treatment="t", covariates=["x"], tolerance=0)
+    >>> round(result.estimate("y").estimate, 6)
+    2.0
+    """
+    names = [covariates] if isinstance(covariates, str) else list(covariates)
+    asked = [*names, *([treatment] if treatment is not None else [])]
+    for key in ("sampling_weights", "base_weights"):
+        if isinstance(problem.get(key), str):
+            asked.append(problem[key])
+    for name in asked:
+        if name not in df.columns:
+            raise DataError(unknown_name("column", str(name), map(str, df.columns)))
+    if treatment is not None and treatment in names:
+        raise DataError(f"The treatment {treatment!r} is also among the covariates; take it out of them.")
+    for key in ("sampling_weights", "base_weights"):
+        if isinstance(problem.get(key), str):
+            problem[key] = df[problem[key]]
+    from causalopt.solving.dispatch import solve
+
+    instance = BalanceProblem(
+        df[names],
+        None if treatment is None else df[treatment],
+        estimand=estimand,
+        tolerance=tolerance,
+        scale=scale,
+        **problem,
+    )
+    result: BalanceResult = solve(instance, solver, time_limit=time_limit, options=options)
+    return dataclasses.replace(result, data=df)
+
+
+# ---- reading the data ----
+
+
+def _expand_with_target(
+    frame: pd.DataFrame, basis: Sequence[Term], target: Any, estimand: str
+) -> tuple[list[Column], Floats | list[Floats] | None]:
+    """Expand the basis; on data and target rows together, where the target is a DataFrame, so that cut points agree."""
+    if (target is not None) != (estimand == "population"):
+        raise DataError(
+            "estimand='population' needs target=: a mapping of means, or a DataFrame."
+            if target is None
+            else f"target= goes with estimand='population', not {estimand!r}."
+        )
+    if not isinstance(target, pd.DataFrame):
+        columns = expand(read_covariates(frame), basis)
+        return columns, None if target is None else _target_means(target, [c.name for c in columns])
+    missing = [name for name in frame.columns if name not in target.columns]
+    if missing:
+        raise DataError(f"The target has no column {missing[0]!r}.")
+    stacked = pd.concat([frame, target[list(frame.columns)]], ignore_index=True)
+    read_covariates(target[list(frame.columns)], "target")  # errors with the target's own row labels
+    n = len(frame)
+    columns = expand(read_covariates(stacked), basis)
+    rows = [Column(c.name, c.sources, c.values[:n], c.factor) for c in columns]
+    return rows, [c.values[n:] for c in columns]
+
+
+def _target_means(target: Any, names: Sequence[str]) -> Floats:
+    means = {str(key): value for key, value in dict(target).items()}
+    for name in means:
+        if name not in names:
+            raise DataError(unknown_name("covariate in the target", name, names))
+    missing = [name for name in names if name not in means]
+    if missing:
+        raise DataError(f"The target gives no mean for {', '.join(map(repr, missing))}.")
+    values = np.array([float(means[name]) for name in names])
+    if not np.isfinite(values).all():
+        raise DataError(f"The target mean of {names[int(np.flatnonzero(~np.isfinite(values))[0])]!r} is not finite.")
+    return values
+
+
+def _mean_one(weights: Floats | None, members: Ints) -> Floats | float:
+    if weights is None:
+        return 1.0
+    own = weights[members]
+    return np.asarray(own / own.mean())
+
+
+def _tolerances(values: Sequence[Any], names: Sequence[str]) -> Floats:
+    for value, name in zip(values, names, strict=True):
+        if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value >= 0):
+            raise DataError(f"The tolerance for {name!r} is {value!r}; it must be a number, zero or positive.")
+    return np.array(values, dtype=float)
+
+
+def _solve_dual_newton(problem: BalanceProblem, program: Program, options: SolveOptions) -> Solution:
+    from causalopt.solving.reduce import join
+
+    pieces, solutions, row = [], [], 0
+    for group in problem.groups:
+        qp = problem.separable(group)
+        solutions.append(dual_newton.solve(qp))
+        pieces.append((np.arange(group.start, group.start + group.size), np.arange(row, row + len(qp.target))))
+        row += len(qp.target)
+    if len(solutions) == 1:
+        return solutions[0]
+    bare = program.replace(constant=0.0)  # each part's objective includes its constant
+    return join(bare, pieces, solutions)

@@ -1,0 +1,158 @@
+"""Reading a study's data: covariates, treatment, weights; every complaint names column, rows or argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from causalopt.basis import Column
+from causalopt.errors import DataError
+from causalopt.modeling.program import Floats, Ints
+from causalopt.solving.options import unknown_name
+
+#: More distinct treatment values than this look like a continuous treatment.
+MOST_GROUPS = 20
+
+
+def as_frame(covariates: Any) -> pd.DataFrame:
+    """Return covariates (DataFrame, Series or two-dimensional array) as a DataFrame with distinct row labels."""
+    if isinstance(covariates, pd.Series):
+        covariates = covariates.to_frame()
+    if not isinstance(covariates, pd.DataFrame):
+        array = np.asarray(covariates)
+        if array.ndim != 2:
+            raise DataError(f"covariates must be a DataFrame or a two-dimensional array; its shape is {array.shape}.")
+        covariates = pd.DataFrame(array, columns=[f"x{j}" for j in range(array.shape[1])])
+    if len(covariates) == 0:
+        raise DataError("The covariates have no rows.")
+    repeated = covariates.index[covariates.index.duplicated()]
+    if len(repeated):
+        raise DataError(
+            f"Row label {repeated[0]!r} occurs more than once ({len(repeated)} repeated rows in all); weights could "
+            "not be told apart. Use df.reset_index(drop=True) first."
+        )
+    return covariates
+
+
+def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
+    """Read a DataFrame's columns as numbers; a categorical column becomes one indicator per level.
+
+    Raises
+    ------
+    DataError
+        For text, missing or infinite values (column and rows named), or duplicated column names.
+    """
+    if not len(frame.columns):
+        raise DataError(f"The {what} have no columns: name at least one covariate to balance.")
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise DataError(f"The {what} name column {repeated[0]!r} more than once.")
+    columns: list[Column] = []
+    for label in frame.columns:
+        series = frame[label]
+        name = str(label)
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            refuse_rows(series.isna().to_numpy(), frame.index, f"Column {name!r} of the {what} has missing values")
+            for level in series.cat.categories:
+                indicator = (series == level).to_numpy(dtype=float)
+                columns.append(Column(f"{name}[{level}]", (name,), indicator, factor=name))
+            continue
+        if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_complex_dtype(series.dtype):
+            raise DataError(
+                f"Column {name!r} of the {what} is not numeric (its type is {series.dtype}, its first value "
+                f"{series.iloc[0]!r}). Convert it to numbers, or to a category: df[{name!r}].astype('category')."
+            )
+        values = series.to_numpy(dtype=float, na_value=np.nan) if series.hasnans else series.to_numpy(dtype=float)
+        if not np.isfinite(values.sum()):
+            refuse_rows(np.isnan(values), frame.index, f"Column {name!r} of the {what} has missing values")
+            refuse_rows(np.isinf(values), frame.index, f"Column {name!r} of the {what} has infinite values")
+        columns.append(Column(name, (name,), values))
+    return columns
+
+
+def refuse_rows(bad: npt.NDArray[np.bool_], index: Any, message: str) -> None:
+    """Raise `DataError` naming the first few rows where `bad` holds, if there are any."""
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        shown = ", ".join(repr(index[i]) for i in rows[:5]) + (", ..." if len(rows) > 5 else "")
+        raise DataError(f"{message} in {len(rows)} row(s): {shown}. Drop or impute them first.")
+
+
+def read_treatment(treatment: Any, index: pd.Index, estimand: str) -> tuple[Ints, list[Any]]:
+    """Return each row's group number and the groups' labels, in order."""
+    if treatment is None:
+        if estimand != "population":
+            raise DataError(f"estimand={estimand!r} needs a treatment.")
+        return np.zeros(len(index), dtype=np.int64), ["all"]
+    series = treatment if isinstance(treatment, pd.Series) else pd.Series(np.asarray(treatment))
+    if len(series) != len(index):
+        raise DataError(f"The treatment has {len(series)} values for {len(index)} rows of covariates.")
+    if isinstance(treatment, pd.Series) and not series.index.equals(index):
+        raise DataError("Treatment and covariates have different row labels; align them first.")
+    name = "The treatment" if series.name is None else f"Treatment {series.name!r}"
+    refuse_rows(series.isna().to_numpy(), index, f"{name} has missing values")
+    codes, levels = pd.factorize(series, sort=True)
+    found = [level.item() if isinstance(level, np.generic) else level for level in levels]
+    if len(found) == 1:
+        raise DataError(f"{name} is {found[0]!r} in every row: the other group is empty.")
+    if estimand in ("ATT", "ATC") and len(found) != 2:
+        shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
+        raise DataError(f"{name} must take two values for {estimand}; it takes {len(found)}: {shown}.")
+    if len(found) > MOST_GROUPS:
+        raise DataError(f"{name} takes {len(found)} values; a treatment with at most {MOST_GROUPS} groups is needed.")
+    return codes.astype(np.int64), found
+
+
+def treated_code(levels: Sequence[Any], treated: Any, estimand: str) -> int | None:
+    """Return the number of the treated group, or None; of two numbers the larger is treated."""
+    if treated is not None:
+        if treated not in levels:
+            raise DataError(f"treated={treated!r} is not a value of the treatment, which takes {list(levels)}.")
+        return levels.index(treated)
+    if len(levels) != 2:
+        return None
+    if not all(isinstance(level, int | float | bool) for level in levels):
+        if estimand in ("ATT", "ATC"):
+            raise DataError(f"Which of {levels[0]!r} and {levels[1]!r} is treated? Say treated={levels[1]!r}.")
+        return None
+    return 1
+
+
+def read_weights(weights: Any, index: pd.Index, name: str) -> Floats | None:
+    """Return positive weights by row, or None."""
+    if weights is None:
+        return None
+    if isinstance(weights, pd.Series) and not weights.index.equals(index):
+        raise DataError(f"{name} and covariates have different row labels; align them first.")
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (len(index),):
+        raise DataError(f"{name} must hold {len(index)} values; its shape is {values.shape}.")
+    refuse_rows(~(np.isfinite(values) & (values > 0)), index, f"{name} must be positive; they are not")
+    return values
+
+
+def spread_by_name(given: Any, columns: Sequence[Column], what: str, default: Any = None) -> list[Any]:
+    """Spread a single value, or a mapping by covariate, column, or factor name, over all columns."""
+    if not isinstance(given, Mapping):
+        values = [given] * len(columns)
+    else:
+        known = {c.name for c in columns} | {s for c in columns for s in c.sources} | {"default"}
+        for name in given:
+            if name not in known:
+                raise DataError(unknown_name(f"covariate in {what}", str(name), known))
+        values = []
+        for column in columns:
+            single = column.sources[0] if len(column.sources) == 1 else None
+            for key in (column.name, single, "default"):
+                if key in given:
+                    values.append(given[key])
+                    break
+            else:
+                if default is None:
+                    raise DataError(f"{what} names no value for {column.name!r}; add it, or a 'default'.")
+                values.append(default)
+    return values

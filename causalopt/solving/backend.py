@@ -1,0 +1,218 @@
+"""What a backend is, what it can do, under which licence, and how installed ones are found.
+
+A backend is a plugin: one module with one subclass of `Backend`, and one line under the entry points
+`causalopt.backends`. The project's own backends are found exactly as a third party's are.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+import importlib.metadata
+import importlib.util
+from functools import cache
+from typing import Any, ClassVar
+
+from causalopt.errors import LicenseError, SolverNotAvailable, UnsupportedProblem
+from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.result import Solution
+
+ENTRY_POINTS = "causalopt.backends"
+
+
+class Ability(enum.StrEnum):
+    """What a backend can do beyond solving."""
+
+    DUALS = "duals"
+    """Returns row multipliers for LPs and convex QPs."""
+    START = "start"
+    """Uses a given solution to start from."""
+    SEED = "seed"
+    """Has a random seed."""
+    THREADS = "threads"
+    """Can be told how many threads to use."""
+    TIME_LIMIT = "time limit"
+    """Stops at a time limit, with its incumbent where it has one."""
+    GAP = "gap"
+    """Stops at a relative gap."""
+    LOG = "log"
+    """Returns its log."""
+    DETERMINISTIC = "deterministic"
+    """Documents that repeated parallel runs take the same path."""
+    SESSION = "session"
+    """Keeps a live model for re-solves."""
+
+
+#: Abilities that an option asks for: a backend without the ability says so, once.
+OPTION_ABILITIES = {
+    "start": Ability.START,
+    "seed": Ability.SEED,
+    "threads": Ability.THREADS,
+    "time_limit": Ability.TIME_LIMIT,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class License:
+    """What a solver's licence allows.
+
+    Attributes
+    ----------
+    kind : str
+        "open source", "full", "restricted" (with size limits) or "none".
+    max_columns, max_rows : int or None
+        Size limits, None for no limit.
+    max_quadratic_columns : int or None
+        Limit on the number of columns once anything is quadratic.
+    expires : str or None
+        ISO date.
+    detail : str
+    """
+
+    kind: str
+    max_columns: int | None = None
+    max_rows: int | None = None
+    max_quadratic_columns: int | None = None
+    expires: str | None = None
+    detail: str = ""
+
+    def obstacle(self, n_columns: int, n_rows: int, quadratic: bool) -> str | None:
+        """Return which limit a model of this size breaks, in words, or None where it fits."""
+        if self.kind == "none":
+            return f"no usable licence ({self.detail})" if self.detail else "no usable licence"
+        limits = [("variables", n_columns, self.max_columns), ("constraint rows", n_rows, self.max_rows)]
+        if quadratic:
+            limits.append(("variables once anything is quadratic", n_columns, self.max_quadratic_columns))
+        for what, size, limit in limits:
+            if limit is not None and size > limit:
+                return f"the {self.kind} licence allows {limit:,} {what}, the model has {size:,}"
+        return None
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+OPEN_SOURCE = License("open source")
+
+
+class Backend(abc.ABC):
+    """A solver behind arrays. Subclass it, state the class variables, and write `solve`.
+
+    Attributes
+    ----------
+    name : str
+        What users write in `solver=`.
+    package : str
+        The module that the solver is imported from; `distribution` is its name for pip.
+    classes : frozenset of ProblemClass
+    abilities : frozenset of Ability
+    """
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    distribution: ClassVar[str]
+    classes: ClassVar[frozenset[ProblemClass]]
+    abilities: ClassVar[frozenset[Ability]]
+    open_source: ClassVar[bool] = True
+
+    def is_installed(self) -> bool:
+        """Return whether the solver's package is there, without importing it."""
+        return importlib.util.find_spec(self.package) is not None
+
+    def version(self) -> str:
+        """Return the version of the installed solver package."""
+        return importlib.metadata.version(self.distribution)
+
+    def license(self) -> License:
+        """Return what the licence found on this machine allows."""
+        return OPEN_SOURCE
+
+    def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
+        """Return the algorithms to try, in order: the next one is tried where verification refuses an answer."""
+        return ("",)
+
+    @abc.abstractmethod
+    def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
+        """Solve the program and return the solver's claims as arrays.
+
+        Raises
+        ------
+        OptionError
+            For a solver option that does not exist, or a value that the solver refuses.
+        SolverFailure
+            Where the solver stops with an error of its own.
+        """
+
+    def session(self, program: Program, options: SolveOptions) -> Any:
+        """Return a live model of the program for re-solves with changed numbers."""
+        raise UnsupportedProblem(f"{self.name} has no sessions.")
+
+    def check_can_solve(self, program: Program) -> None:
+        """Raise where the class or size of the program is beyond this backend."""
+        problem_class = program.problem_class
+        if problem_class not in self.classes:
+            able = [b.name for b in installed_backends() if problem_class in b.classes]
+            raise UnsupportedProblem(
+                f"{self.name} does not solve a {problem_class}. "
+                + (f"Installed solvers that do: {', '.join(able)}." if able else "No installed solver does.")
+            )
+        quadratic = program.Q is not None and program.Q.nnz > 0
+        obstacle = self.license().obstacle(program.n_columns, program.n_rows, quadratic)
+        if obstacle:
+            fitting = [b.name for b in installed_backends() if b is not self and b.fits(program)]
+            raise LicenseError(
+                f"{self.name} cannot take this model ({program.describe()}): {obstacle}. "
+                + (f"Installed solvers that take it: {', '.join(fitting)}." if fitting else "")
+            )
+
+    def fits(self, program: Program) -> bool:
+        """Return whether class and size of the program are within this backend's reach."""
+        quadratic = program.Q is not None and program.Q.nnz > 0
+        return (
+            program.problem_class in self.classes
+            and self.license().obstacle(program.n_columns, program.n_rows, quadratic) is None
+        )
+
+
+@cache
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+@cache
+def _load(name: str) -> Backend:
+    backend: Backend = _entry_points()[name].load()()
+    return backend
+
+
+def backend_names() -> list[str]:
+    """Return the names of all registered backends, installed or not."""
+    return sorted(_entry_points())
+
+
+def installed_backends() -> list[Backend]:
+    """Return the backends whose solver is installed, open-source ones first."""
+    backends = [_load(name) for name in _entry_points()]
+    return sorted((b for b in backends if b.is_installed()), key=lambda b: (not b.open_source, b.name))
+
+
+def get_backend(name: str) -> Backend:
+    """Return the backend of this name.
+
+    Raises
+    ------
+    SolverNotAvailable
+        Where the name is unknown or its solver is not installed; the message lists what is.
+    """
+    if name not in _entry_points():
+        raise SolverNotAvailable(unknown_name("solver", name, backend_names()))
+    backend = _load(name)
+    if not backend.is_installed():
+        others = ", ".join(b.name for b in installed_backends()) or "none"
+        raise SolverNotAvailable(
+            f"Solver {name!r} needs the package {backend.distribution}, which is not installed: "
+            f"pip install {backend.distribution}. Installed solvers: {others}."
+        )
+    return backend

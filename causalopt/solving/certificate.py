@@ -1,0 +1,212 @@
+"""Proofs by duality, recomputed from a program's arrays: bounds, multipliers and infeasibility.
+
+In minimising form the program is  min x'Qx/2 + c'x  over  row_lower <= Ax <= row_upper,  lower <= x <= upper.  For
+any multipliers y of the rows (y > 0 on lower sides, y < 0 on upper sides) weak duality gives the lower bound
+
+    sum_i (y_i row_lower_i if y_i > 0 else y_i row_upper_i)  +  min over the box of  x'Qx/2 + (c - A'y)'x.
+
+The inner minimum is taken exactly where Q is diagonal; else x'Qx/2 is replaced by its tangent at the given point,
+which lies below it because Q is positive semidefinite. Whatever y is, the bound is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from causalopt.modeling.program import Bools, Floats, Program, symmetric_product
+
+#: A row or column within this (relative) distance of its bound counts as active when multipliers are recovered.
+ACTIVITY_TOLERANCE = 1e-6
+
+#: Largest number of nonzeros of the active rows for which multipliers are recovered.
+RECOVERY_LIMIT = 3_000_000
+
+
+def _minimising(program: Program) -> tuple[float, Floats, Any]:
+    sign = -1.0 if program.maximize else 1.0
+    return sign, sign * program.c, None if program.Q is None else sign * program.Q
+
+
+def feasible_multipliers(program: Program, y: Floats) -> Floats:
+    """Return minimising multipliers with those set to zero that lean on an open side of a row."""
+    y = np.where((y > 0) & np.isneginf(program.row_lower), 0.0, y)
+    return np.where((y < 0) & np.isposinf(program.row_upper), 0.0, y)
+
+
+def _row_terms(program: Program, y: Floats) -> float:
+    lower = np.where(y > 0, program.row_lower, 0.0)
+    upper = np.where(y < 0, program.row_upper, 0.0)
+    return float(y @ np.where(y > 0, lower, upper))
+
+
+def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, float]:
+    """Return the bound that multipliers prove on the objective of a convex program, and the dual residual.
+
+    Parameters
+    ----------
+    program : Program
+        An LP or convex QP (integrality is ignored: the bound holds for the relaxation).
+    x : (n,) array
+        The point at which a non-diagonal Q is linearised, and the scale for the residual.
+    row_dual : (m,) array
+        Multipliers in the program's own sense (derivative of the objective).
+
+    Returns
+    -------
+    bound : float
+        In the program's own sense. Exact weak duality, but for reduced costs of the wrong sign on columns without
+        the bound that they would need: each of these is charged as if the column could move by 1 + |x_j|.
+    residual : float
+        The largest such reduced cost, relative to the size of the terms it is the sum of.
+    """
+    sign, c, q = _minimising(program)
+    y = feasible_multipliers(program, sign * row_dual)
+    bound = _row_terms(program, y)
+    reduced = program.A.T @ y
+    np.subtract(c, reduced, out=reduced)
+    at = np.where(reduced > 0, program.lower, program.upper)
+    at[reduced == 0] = 0.0
+    if q is not None and _is_diagonal(q):
+        curvature = q.diagonal()
+        curved = curvature > 0
+        best = np.divide(-reduced, curvature, out=np.zeros_like(reduced), where=curved)
+        np.copyto(at, np.clip(best, program.lower, program.upper, out=best), where=curved)
+        bound += 0.5 * float(curvature @ np.square(at, out=best, where=curved))
+    elif q is not None:
+        qx = symmetric_product(q, x)
+        reduced = reduced + qx
+        bound -= 0.5 * float(x @ qx)
+        at = np.where(reduced > 0, program.lower, program.upper)
+        at[reduced == 0] = 0.0
+    open_side = np.flatnonzero(~np.isfinite(at))
+    at[open_side] = 0.0
+    bound += float(reduced @ at)
+    residual = 0.0
+    if len(open_side):
+        excess = np.abs(reduced[open_side])
+        bound -= float(excess @ (1.0 + np.abs(x[open_side])))
+        scale = np.maximum(np.abs(c[open_side]), np.abs(c[open_side] - reduced[open_side]))
+        residual = float((excess / np.maximum(scale, min(1.0, float(np.abs(c).max(initial=0.0)) or 1.0))).max())
+    return sign * bound + program.constant, residual
+
+
+def _is_diagonal(q: Any) -> bool:
+    diagonal = q.diagonal()
+    return bool(np.count_nonzero(diagonal) == q.nnz and diagonal.min() >= 0)
+
+
+def active_sides(program: Program, x: Floats) -> tuple[Bools, Bools, Bools, Bools]:
+    """Return which rows are at their lower and upper bounds, and which columns."""
+
+    def near(value: Floats, bound: Floats, scale: Floats) -> Bools:
+        finite = np.isfinite(bound)
+        distance = np.abs(value - np.where(finite, bound, 0.0))
+        return finite & (distance <= ACTIVITY_TOLERANCE * np.maximum(scale, np.abs(np.where(finite, bound, 0.0))))
+
+    activity = program.A @ x
+    row_scale = np.maximum(abs(program.A).max(axis=1).toarray().ravel() if program.A.nnz else 0.0, 1e-300)
+    column_scale = np.minimum(1.0, np.maximum(np.abs(x).max(initial=0.0), 1e-300)) * np.ones_like(x)
+    return (
+        near(activity, program.row_lower, row_scale),
+        near(activity, program.row_upper, row_scale),
+        near(x, program.lower, column_scale),
+        near(x, program.upper, column_scale),
+    )
+
+
+def recovered_multipliers(program: Program, x: Floats) -> Iterator[Floats]:
+    """Find row multipliers that explain why x is optimal, from x alone: first quickly, then decisively.
+
+    Yields
+    ------
+    (m,) array in the program's own sense
+        First by bounded least squares on the active rows and columns. Then from the linear program that minimises
+        the gradient at x over the constraints: x is optimal for a convex program exactly where it is optimal for
+        that one (Frank and Wolfe 1956), so multipliers that still leave a gap show that x is not optimal. Nothing
+        where the program is too large to try.
+    """
+    if program.A.nnz > RECOVERY_LIMIT:
+        return
+    yield _least_squares_multipliers(program, x)
+    linearised = _linear_program_multipliers(program, x)
+    if linearised is not None:
+        yield linearised
+
+
+def _linear_program_multipliers(program: Program, x: Floats) -> Floats | None:
+    import scipy.sparse as sp
+    from scipy.optimize import linprog
+
+    sign = _minimising(program)[0]
+    equal = program.row_lower == program.row_upper
+    low, high = ~equal & np.isfinite(program.row_lower), ~equal & np.isfinite(program.row_upper)
+    answer = linprog(
+        sign * program.gradient(x),
+        A_ub=sp.vstack([-program.A[low], program.A[high]]) if low.any() or high.any() else None,
+        b_ub=np.concatenate([-program.row_lower[low], program.row_upper[high]]) if low.any() or high.any() else None,
+        A_eq=program.A[equal] if equal.any() else None,
+        b_eq=program.row_lower[equal] if equal.any() else None,
+        bounds=np.column_stack([program.lower, program.upper]),
+        method="highs",
+    )
+    if answer.status != 0:
+        return None
+    y = np.zeros(program.n_rows)
+    if equal.any():
+        y[equal] = answer.eqlin.marginals
+    if low.any() or high.any():
+        y[low] -= answer.ineqlin.marginals[: low.sum()]
+        y[high] += answer.ineqlin.marginals[low.sum() :]
+    return sign * y
+
+
+def _least_squares_multipliers(program: Program, x: Floats) -> Floats:
+    """Find y and z, of the signs that the active sides allow, with  Qx + c = A'y + z  as nearly as possible."""
+    import scipy.sparse as sp
+    from scipy.optimize import lsq_linear
+
+    sign = _minimising(program)[0]
+    low_row, high_row, low_column, high_column = active_sides(program, x)
+    rows = np.flatnonzero(low_row | high_row)
+    columns = np.flatnonzero(low_column | high_column)
+    active = program.A[rows]
+    y = np.zeros(program.n_rows)
+    if len(rows) == 0:
+        return y
+    gradient = sign * program.gradient(x)
+    n = program.n_columns
+    unit = sp.csr_matrix((np.ones(len(columns)), (columns, np.arange(len(columns)))), shape=(n, len(columns)))
+    matrix = sp.hstack([active.T, unit], format="csr")
+    allowed_low = np.concatenate([high_row[rows], high_column[columns]])
+    allowed_high = np.concatenate([low_row[rows], low_column[columns]])
+    bounds = (np.where(allowed_low, -np.inf, -1e-300), np.where(allowed_high, np.inf, 1e-300))
+    scale = np.maximum(np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()), 1e-300)
+    scaled = matrix @ sp.diags_array(1.0 / scale)
+    if matrix.shape[0] * matrix.shape[1] <= 2_000_000:
+        fit = lsq_linear(scaled.toarray(), gradient, bounds, method="trf", lsq_solver="exact", tol=1e-14)
+    else:
+        fit = lsq_linear(scaled.tocsr(), gradient, bounds, lsmr_tol=1e-14, tol=1e-14, max_iter=100)
+    y[rows] = (fit.x / scale)[: len(rows)]
+    return sign * y
+
+
+def farkas_margin(program: Program, multipliers: Floats) -> float:
+    """Return by how much row multipliers prove infeasibility: positive is a proof.
+
+    Every x in the box has y'Ax at most `largest`; every x that satisfies the rows has y'Ax at least `needed`. The
+    margin is needed - largest, relative to the size of the terms.
+    """
+    y = feasible_multipliers(program, multipliers)
+    needed = _row_terms(program, y)
+    weights = program.A.T @ y
+    weights[np.abs(weights) <= 1e-12 * np.abs(program.A.T).dot(np.abs(y))] = 0.0
+    at = np.where(weights > 0, program.upper, program.lower)
+    at = np.where(weights == 0, 0.0, at)
+    if not np.isfinite(at).all():
+        return -np.inf
+    largest = float(weights @ at)
+    scale = max(abs(needed), float(np.abs(weights) @ np.abs(at)), 1e-300)
+    return (needed - largest) / scale

@@ -1,0 +1,441 @@
+"""solve(): choose a solver, build, compile, solve, verify; one lane for every problem and solver."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from causalopt.errors import (
+    CausaloptWarning,
+    DataError,
+    SolverFailure,
+    SolverNotAvailable,
+    UnsupportedProblem,
+    VerificationError,
+)
+from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving import reduce as reduction
+from causalopt.solving.backend import (
+    OPTION_ABILITIES,
+    Backend,
+    backend_names,
+    get_backend,
+    installed_backends,
+)
+from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Tolerances, Verification, verify
+
+FastPath = Callable[[Program, SolveOptions], Solution]
+"""An algorithm for one problem: it returns its claims in the order of the program's columns and rows."""
+
+
+def solve(
+    problem_or_model: Any,
+    solver: str = "auto",
+    *,
+    formulation: str | None = None,
+    time_limit: float | None = None,
+    gap: float = 1e-6,
+    threads: int | None = None,
+    seed: int = 0,
+    start: Any = None,
+    log: bool = False,
+    options: Mapping[str, Any] | None = None,
+    tolerances: Tolerances | None = None,
+) -> Any:
+    """Solve a problem, a Pyomo model or a program, and verify the answer from the data.
+
+    Parameters
+    ----------
+    problem_or_model : Problem, pyomo.environ.ConcreteModel, Block or Program
+    solver : str
+        A backend ("highs", "scip", "gurobi", "cplex"), a fast path of the problem ("dual-newton", ...), or "auto":
+        an exact fast path where one applies, else the first installed open-source backend that takes the program.
+    formulation : str, optional
+        One of `problem.formulations`; None takes the first.
+    time_limit : float, optional
+        Seconds for the solver. A limit returns the incumbent with its gap, and warns.
+    gap : float
+        Relative gap at which a mixed-integer solve may stop.
+    threads : int, optional
+    seed : int
+    start : (n,) array, or True, optional
+        A solution to start from; True takes the values that the Pyomo variables hold.
+    log : bool
+        Keep the solver's log on the result.
+    options : mapping, optional
+        Options in the solver's own names.
+    tolerances : Tolerances, optional
+        What verification accepts.
+
+    Returns
+    -------
+    Result
+        For a `Problem`, its own kind of result. For a model, the values are also written into its variables. For
+        models and programs, infeasible and unbounded are statuses of the result.
+
+    Raises
+    ------
+    InfeasibleError
+        For a `Problem` without solution, with an explanation in the study's terms.
+    SolverNotAvailable, UnsupportedProblem, LicenseError
+        Where the solver does not exist, cannot solve this class, or its licence is too small.
+    VerificationError
+        Where an answer did not survive recomputation.
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = pyo.Var(bounds=(0, 4))
+    >>> m.o = pyo.Objective(expr=(m.x - 1) ** 2)
+    >>> result = solve(m, "highs")
+    >>> round(m.x.value, 6), result.status.reason
+    (1.0, <Reason.OPTIMAL: 'optimal'>)
+    """
+    ledger = Ledger()
+    chosen = SolveOptions(time_limit, gap, threads, seed, None, log, dict(options or {}))
+    if isinstance(problem_or_model, Program):
+        return _solve_model(problem_or_model, None, solver, start, chosen, tolerances, ledger)
+    if hasattr(problem_or_model, "formulations"):
+        return _solve_problem(problem_or_model, solver, formulation, start, chosen, tolerances, ledger)
+    if not hasattr(problem_or_model, "component_objects"):
+        raise DataError(
+            f"solve() takes a causalopt problem, a Pyomo model or a Program, not {type(problem_or_model).__name__}."
+        )
+    from causalopt.modeling.compile import compile_model, start_values
+
+    with ledger.phase("compile"):
+        program = compile_model(problem_or_model)
+        if start is True:
+            start = start_values(program)
+    return _solve_model(program, problem_or_model, solver, start, chosen, tolerances, ledger)
+
+
+def _solve_model(
+    program: Program,
+    model: Any,
+    solver: str,
+    start: Any,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+) -> Result:
+    options = options.replace(start=None if start is None or start is True else np.asarray(start, dtype=float))
+    backend, reason = choose_backend(program, solver)
+    result = solve_program(program, backend, options, tolerances, ledger, reason)
+    if model is not None and result.x is not None:
+        from causalopt.modeling.compile import load_values
+
+        load_values(program, result.x)
+    return result
+
+
+def _solve_problem(
+    problem: Any,
+    solver: str,
+    formulation: str | None,
+    start: Any,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+) -> Any:
+    ledger.add("data", problem.data_seconds)
+    name = problem.formulation_name(formulation)
+    with ledger.phase("build"):
+        model = problem.build(name)
+    from causalopt.modeling.compile import compile_model
+
+    with ledger.phase("compile"):
+        program = compile_model(model)
+    options = options.replace(start=None if start is None else np.asarray(start, dtype=float))
+    fast_paths = problem.fast_paths(name)
+    if solver in fast_paths or (solver == "auto" and fast_paths):
+        path = solver if solver in fast_paths else next(iter(fast_paths))
+        reason = "it was asked for" if solver == path else f"{path} is an exact algorithm for this problem"
+        result = run_fast_path(program, path, fast_paths[path], options, tolerances, ledger, reason)
+    else:
+        if solver not in backend_names() and ":" not in solver and solver != "auto":
+            raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), *fast_paths]))
+        backend, reason = choose_backend(program, solver)
+        result = solve_program(program, backend, options, tolerances, ledger, reason)
+    result = dataclasses.replace(result, formulation=name)
+    if result.status.reason is Reason.INFEASIBLE:
+        raise problem.infeasible(result)
+    if not result:
+        raise SolverFailure(
+            f"{result.solver} ended without a solution ({result.status}). "
+            "Allow more time (time_limit=), or use another solver or formulation."
+        )
+    return problem.result(result, program)
+
+
+def choose_backend(program: Program, solver: str) -> tuple[Backend, str]:
+    """Return the backend for a program, and in a sentence why."""
+    if solver != "auto":
+        return get_backend(solver), "it was asked for"
+    problem_class = program.problem_class
+    for backend in installed_backends():
+        if backend.open_source and backend.fits(program):
+            return backend, f"{backend.name} is the first installed open-source solver that takes a {problem_class}"
+    able = [b.name for b in installed_backends() if problem_class in b.classes]
+    raise SolverNotAvailable(
+        f"No installed open-source solver takes this {problem_class}. "
+        + (f"Ask by name for one of: {', '.join(able)}." if able else "pip install pyscipopt brings one.")
+    )
+
+
+def run_fast_path(
+    program: Program,
+    name: str,
+    path: FastPath,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+    reason: str,
+) -> Result:
+    """Run a hand-written algorithm, and verify its answer against the same program as a solver's."""
+    from causalopt import __version__
+
+    if options.solver_options:
+        raise SolverFailure(f"{name} takes no solver options: {', '.join(options.solver_options)}.")
+    start = perf_counter()
+    solution = path(program, options)
+    ledger.add("solve", perf_counter() - start)
+    with ledger.phase("verify"):
+        verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
+    if not check.passed:
+        raise _refusal(name, solution, check)
+    return _result(
+        verified, check, ledger, solver=name, solver_version=__version__, license="open source", reason=reason
+    )
+
+
+def solve_program(
+    program: Program,
+    backend: Backend,
+    options: SolveOptions,
+    tolerances: Tolerances | None = None,
+    ledger: Ledger | None = None,
+    reason: str = "it was asked for",
+) -> Result:
+    """Solve a program on a backend and verify the answer; infeasible and unbounded are statuses of the result.
+
+    A backend may offer several methods: where verification refuses an answer, the next method is tried, and the
+    result's warnings say so.
+    """
+    ledger = ledger or Ledger()
+    backend.check_can_solve(program)
+    notes = _unused_options(backend, options)
+    solution = _trivial(program)
+    if solution is not None:
+        verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
+    else:
+        solution, verified, check, more = _solve_in_parts(program, backend, options, tolerances, ledger)
+        notes += more
+    if not check.passed:
+        raise _refusal(f"{backend.name} {backend.version()}", solution, check)
+    if verified.termination.limit is not Limit.NONE and verified.termination.reason is not Reason.OPTIMAL:
+        gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
+        notes.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
+    for note in notes:
+        warnings.warn(note, CausaloptWarning, stacklevel=4)
+    return _result(
+        verified,
+        check,
+        ledger,
+        solver=backend.name,
+        solver_version=backend.version(),
+        license=str(backend.license()),
+        reason=reason,
+        notes=notes,
+    )
+
+
+def _unused_options(backend: Backend, options: SolveOptions) -> list[str]:
+    asked = {
+        "start": options.start is not None,
+        "seed": options.seed != 0,
+        "threads": options.threads not in (None, 1),
+        "time_limit": options.time_limit is not None,
+    }
+    return [
+        f"{backend.name} cannot use {name}; it had no effect."
+        for name, ability in OPTION_ABILITIES.items()
+        if asked[name] and ability not in backend.abilities
+    ]
+
+
+def _trivial(program: Program) -> Solution | None:
+    if reduction.has_crossed_bounds(program):
+        return Solution(Termination(Reason.INFEASIBLE, raw="a lower bound exceeds its upper bound"))
+    if program.n_columns == 0:
+        feasible = (program.row_lower <= 0).all() and (program.row_upper >= 0).all()
+        if not feasible:
+            return Solution(Termination(Reason.INFEASIBLE, raw="no variables, and a row that zero violates"))
+        return Solution(
+            Termination(Reason.OPTIMAL, raw="no variables"),
+            x=np.empty(0),
+            objective=program.constant,
+            bound=program.constant,
+            row_dual=np.zeros(program.n_rows),
+        )
+    return None
+
+
+def _solve_in_parts(
+    program: Program, backend: Backend, options: SolveOptions, tolerances: Tolerances | None, ledger: Ledger
+) -> tuple[Solution, Solution, Verification, list[str]]:
+    with ledger.phase("compile"):
+        reduced, restore = reduction.reduce(program)
+        if reduction.has_crossed_bounds(reduced):
+            solution = Solution(Termination(Reason.INFEASIBLE, raw="single-variable rows contradict each other"))
+            return solution, *verify(program, solution), []
+        pieces = reduction.parts(reduced)
+    if len(pieces) == 1:
+        verdict = partial(_verified, program, restore, options, tolerances, ledger)
+        return _try_methods(reduced, backend, options, ledger, verdict)
+    notes: list[str] = []
+    solutions = []
+    deadline = None if options.time_limit is None else perf_counter() + options.time_limit
+    for columns, rows in pieces:
+        piece = reduction.part(reduced, columns, rows)
+        remaining = options.replace(
+            start=None if options.start is None else options.start[columns],
+            time_limit=None if deadline is None else max(deadline - perf_counter(), 1e-3),
+        )
+        verdict = partial(_verified, piece, lambda s: s, remaining, tolerances, ledger)
+        solution, _, _, more = _try_methods(piece, backend, remaining, ledger, verdict)
+        notes += [note for note in more if note not in notes]
+        solutions.append(solution)
+        if solution.termination.reason in (Reason.INFEASIBLE, Reason.ERROR):
+            break
+    if len(solutions) < len(pieces):
+        solution = Solution(solutions[-1].termination)
+    else:
+        solution = reduction.join(reduced, pieces, solutions)
+    return *_verified(program, restore, options, tolerances, ledger, solution), notes
+
+
+def _verified(
+    program: Program,
+    restore: reduction.Restore,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+    solution: Solution,
+) -> tuple[Solution, Solution, Verification]:
+    with ledger.phase("verify"):
+        solution = restore(solution)
+        return solution, *verify(program, solution, gap=options.gap, tolerances=tolerances)
+
+
+def _try_methods(
+    program: Program,
+    backend: Backend,
+    options: SolveOptions,
+    ledger: Ledger,
+    verdict: Callable[[Solution], tuple[Solution, Solution, Verification]],
+) -> tuple[Solution, Solution, Verification, list[str]]:
+    """Try the backend's methods in turn until verification accepts an answer."""
+    notes: list[str] = []
+    failure: SolverFailure | None = None
+    outcome = None
+    for method in backend.methods(program, options):
+        try:
+            solution = settle(program, backend, options, backend.solve(program, options, method), method)
+        except SolverFailure as error:
+            failure = failure or error
+            notes.append(f"{backend.name} ({method}) failed: {error}")
+            continue
+        for phase, value in solution.seconds.items():
+            ledger.add(phase, value)
+        trial = verdict(solution)
+        check = trial[2]
+        stopped = solution.termination.limit is not Limit.NONE
+        inconclusive = solution.termination.reason in (Reason.NO_SOLUTION, Reason.ERROR) and not stopped
+        if check.passed and not inconclusive:
+            return *trial, notes
+        outcome = outcome or trial
+        notes.append(
+            f"{backend.name} ({method}): {check if not check.passed else solution.termination.raw}; tried again."
+        )
+    if outcome is None:
+        assert failure is not None
+        raise failure
+    return *outcome, notes
+
+
+def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution, method: str) -> Solution:
+    """Decide between infeasible and unbounded, where the solver could not, by a second solve with zero objective.
+
+    Also used where a solver ends a QP without a word: the same constraints with zero objective are an LP or MILP.
+    """
+    undecided = solution.termination.reason is Reason.NO_SOLUTION and solution.termination.limit is Limit.NONE
+    if not undecided:
+        return solution
+    feasibility = program.replace(c=np.zeros(program.n_columns), Q=None, constant=0.0, convex=True)
+    if feasibility.problem_class not in backend.classes:
+        return solution
+    first = backend.methods(feasibility, options)[0]
+    second = backend.solve(feasibility, options.replace(start=None), first)
+    raw = f"{solution.termination.raw}, settled by a solve without objective"
+    if second.termination.reason is Reason.INFEASIBLE:
+        return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
+    if second.termination.has_solution and _says_unbounded(solution):
+        return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None)
+    return solution
+
+
+def _says_unbounded(solution: Solution) -> bool:
+    return "unbounded" in solution.termination.raw.lower()
+
+
+def _refusal(solver: str, solution: Solution, check: Verification) -> VerificationError:
+    claim = f"{solution.termination} with objective {solution.objective}"
+    return VerificationError(
+        f"{solver} claimed {claim}, but recomputed from the data: {'; '.join(check.problems)}. "
+        "Do not use this answer; try another solver, or rescale the data.",
+        claim,
+        check,
+    )
+
+
+def _result(
+    solution: Solution,
+    check: Verification,
+    ledger: Ledger,
+    *,
+    solver: str,
+    solver_version: str,
+    license: str,
+    reason: str,
+    notes: list[str] | None = None,
+) -> Result:
+    return Result(
+        status=solution.termination,
+        objective=check.objective,
+        bound=check.bound,
+        gap=check.gap,
+        x=solution.x,
+        row_dual=solution.row_dual,
+        verification=check,
+        timing=ledger.close(),
+        solver=solver,
+        solver_version=solver_version,
+        license=license,
+        method=solution.method,
+        solver_reason=reason,
+        log=solution.log,
+        warnings=tuple(notes or ()),
+    )
+
+
+__all__ = ["ProblemClass", "UnsupportedProblem", "choose_backend", "solve", "solve_program"]

@@ -1,0 +1,83 @@
+"""One set of options for every solver."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from causalopt.errors import DataError, OptionError
+from causalopt.modeling.program import Floats
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SolveOptions:
+    """What the user asks of a solve, in words that every backend understands.
+
+    Attributes
+    ----------
+    time_limit : float or None
+        Seconds of wall clock for the solver.
+    gap : float
+        Relative gap between incumbent and bound at which a mixed-integer solve may stop.
+    threads : int or None
+        Threads the solver may use; None leaves the solver's default.
+    seed : int
+    start : (n,) array or None
+        A solution to start from, one value per column.
+    log : bool
+        Whether to keep the solver's log on the result.
+    solver_options : mapping
+        Options in the solver's own names, passed on as they are. An unknown name is an error.
+    """
+
+    time_limit: float | None = None
+    gap: float = 1e-6
+    threads: int | None = None
+    seed: int = 0
+    start: Floats | None = None
+    log: bool = False
+    solver_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.time_limit is not None and not (_is_number(self.time_limit) and self.time_limit > 0):
+            raise OptionError(f"time_limit is {self.time_limit!r}; it must be a positive number of seconds, or None.")
+        if not (_is_number(self.gap) and 0 <= self.gap < np.inf):
+            raise OptionError(f"gap is {self.gap!r}; it must be zero or positive.")
+        if self.threads is not None and not (_is_number(self.threads, numbers.Integral) and self.threads >= 1):
+            raise OptionError(f"threads is {self.threads!r}; it must be a positive whole number, or None.")
+        if not (_is_number(self.seed, numbers.Integral) and self.seed >= 0):
+            raise OptionError(f"seed is {self.seed!r}; it must be zero or a positive whole number.")
+
+    def check_start(self, n: int) -> Floats | None:
+        """Return the start as n finite floats, or None where there is none."""
+        if self.start is None:
+            return None
+        wanted = f"start must be {n} finite values, one per column of the program"
+        try:
+            start = np.asarray(self.start, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{wanted}: {error}.") from error
+        if start.shape != (n,) or not np.isfinite(start).all():
+            raise DataError(f"{wanted}; its shape is {start.shape}.")
+        return start
+
+    def replace(self, **changes: Any) -> SolveOptions:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def _is_number(value: Any, kind: type = numbers.Real) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Word the message for a name that does not exist: the nearest ones that do, or all."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(known[:40])}."
+    return f"Unknown {what} {name!r}. {hint}"

@@ -1,0 +1,270 @@
+"""Small exact reformulations that make a program safer to hand to a solver, and the way back.
+
+- Rows with a single entry become bounds of their column: interior-point solvers give wrong answers on them.
+- Fixed columns leave the quadratic form, where they would only look like negative curvature.
+- Rows and objectives in very large or small units are rescaled by powers of two, since solvers' tolerances are
+  absolute.
+- A program whose rows fall into unconnected parts is split, and the parts are solved apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.solving.result import Limit, Reason, Solution, Termination
+
+Restore = Callable[[Solution], Solution]
+
+#: Largest coefficients outside this range are rescaled.
+GOOD_SCALE = (1e-3, 1e4)
+
+#: Programs with more parts than this are solved whole: a solver call has a cost of its own.
+MOST_PARTS = 1000
+
+
+def reduce(program: Program) -> tuple[Program, Restore]:
+    """Return an equivalent program, and the function that maps its solution back to `program`."""
+    steps: list[Restore] = []
+    if program.problem_class in (ProblemClass.CONVEX_QP, ProblemClass.CONVEX_MIQP):
+        program = program.replace(convex=True)  # as every program made from it will be
+    for step in (_singletons_to_bounds, _fixed_out_of_quadratic, _rescale_rows, _rescale_objective):
+        program, restore = step(program)
+        if restore is not None:
+            steps.append(restore)
+
+    def restore_all(solution: Solution) -> Solution:
+        for restore in reversed(steps):
+            solution = restore(solution)
+        return solution
+
+    return program, restore_all
+
+
+def has_crossed_bounds(program: Program) -> bool:
+    """Return whether some lower bound exceeds its upper bound by more than rounding."""
+
+    def crossed(lower: Floats, upper: Floats) -> bool:
+        excess = lower - upper
+        return bool((excess > 1e-9 * np.maximum(1.0, np.minimum(np.abs(lower), np.abs(upper)))).any())
+
+    return crossed(program.lower, program.upper) or crossed(program.row_lower, program.row_upper)
+
+
+def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
+    counts = np.diff(program.A.indptr)
+    single = np.flatnonzero(counts == 1)
+    if len(single) == 0:
+        return program, None
+    column = program.A.indices[program.A.indptr[single]]
+    coefficient = program.A.data[program.A.indptr[single]]
+    usable = np.abs(coefficient) > 1e-12
+    single, column, coefficient = single[usable], column[usable], coefficient[usable]
+    ends = np.vstack([program.row_lower[single] / coefficient, program.row_upper[single] / coefficient])
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    lower, upper = program.lower.copy(), program.upper.copy()
+    np.maximum.at(lower, column, low)
+    np.minimum.at(upper, column, high)
+    meeting = (lower > upper) & (lower - upper <= 1e-9 * np.maximum(1.0, np.abs(upper)))
+    upper[meeting] = lower[meeting]
+    # Which row made each new bound: where several did, the last.
+    made_lower = np.full(program.n_columns, -1)
+    made_upper = np.full(program.n_columns, -1)
+    binds_low = (low == lower[column]) & (low > program.lower[column])
+    binds_high = (high == upper[column]) & (high < program.upper[column])
+    made_lower[column[binds_low]] = np.flatnonzero(binds_low)
+    made_upper[column[binds_high]] = np.flatnonzero(binds_high)
+    kept = np.ones(program.n_rows, dtype=bool)
+    kept[single] = False
+    reduced = program.replace(
+        A=program.A[kept],
+        row_lower=program.row_lower[kept],
+        row_upper=program.row_upper[kept],
+        lower=lower,
+        upper=upper,
+        rows=(),
+    )
+
+    def restore(solution: Solution) -> Solution:
+        if solution.row_dual is None or solution.x is None:
+            return solution.replace(farkas=None)
+        dual = np.zeros(program.n_rows)
+        dual[kept] = solution.row_dual
+        remaining = program.gradient(solution.x) - reduced.A.T @ solution.row_dual
+        wants_lower = remaining < 0 if program.maximize else remaining > 0
+        maker = np.where(wants_lower, made_lower, made_upper)
+        charged = np.flatnonzero((maker >= 0) & (remaining != 0))
+        dual[single[maker[charged]]] = remaining[charged] / coefficient[maker[charged]]
+        return solution.replace(row_dual=dual, farkas=None)
+
+    return reduced, restore
+
+
+def _fixed_out_of_quadratic(program: Program) -> tuple[Program, Restore | None]:
+    fixed = program.lower == program.upper
+    if program.Q is None or not fixed.any():
+        return program, None
+    strict = sp.tril(program.Q, -1)
+    full = (program.Q + strict.T).tocsc()
+    x = np.where(fixed, program.lower, 0.0)
+    moved = full @ x
+    keep = sp.diags_array((~fixed).astype(float))
+    quadratic = sp.csc_matrix(keep @ program.Q @ keep)
+    quadratic.eliminate_zeros()
+    reduced = program.replace(
+        c=program.c + np.where(fixed, 0.0, moved),
+        Q=quadratic if quadratic.nnz else None,
+        constant=program.constant + 0.5 * float(x @ moved),
+    )
+    return reduced, None  # x and the row multipliers are the same
+
+
+def _power_of_two(values: Floats) -> Floats:
+    return np.asarray(2.0 ** -np.round(np.log2(values)))
+
+
+def _rescale_rows(program: Program) -> tuple[Program, Restore | None]:
+    if program.A.nnz == 0 or (
+        np.abs(program.A.data).min() >= GOOD_SCALE[0] and np.abs(program.A.data).max() <= GOOD_SCALE[1]
+    ):
+        return program, None
+    largest = abs(program.A).max(axis=1).toarray().ravel()
+    bad = (largest > 0) & ((largest < GOOD_SCALE[0]) | (largest > GOOD_SCALE[1]))
+    if not bad.any():
+        return program, None
+    factor = np.ones(program.n_rows)
+    factor[bad] = _power_of_two(largest[bad])
+    reduced = program.replace(
+        A=sp.csr_matrix(sp.diags_array(factor) @ program.A),
+        row_lower=program.row_lower * factor,
+        row_upper=program.row_upper * factor,
+    )
+
+    def restore(solution: Solution) -> Solution:
+        def back(multipliers: Floats | None) -> Floats | None:
+            return None if multipliers is None else multipliers * factor
+
+        return solution.replace(row_dual=back(solution.row_dual), farkas=back(solution.farkas))
+
+    return reduced, restore
+
+
+def _rescale_objective(program: Program) -> tuple[Program, Restore | None]:
+    largest = float(np.abs(program.c).max(initial=0.0))
+    if program.Q is not None:
+        largest = max(largest, float(np.abs(program.Q.data).max(initial=0.0)))
+    if largest == 0.0 or GOOD_SCALE[0] <= largest <= GOOD_SCALE[1]:
+        return program, None
+    factor = float(_power_of_two(np.array([largest]))[0])
+    reduced = program.replace(
+        c=program.c * factor,
+        Q=None if program.Q is None else program.Q * factor,
+        constant=program.constant * factor,
+    )
+
+    def restore(solution: Solution) -> Solution:
+        return solution.replace(
+            objective=None if solution.objective is None else solution.objective / factor,
+            bound=None if solution.bound is None else solution.bound / factor,
+            row_dual=None if solution.row_dual is None else solution.row_dual / factor,
+        )
+
+    return reduced, restore
+
+
+def parts(program: Program) -> list[tuple[Ints, Ints]]:
+    """Return the (columns, rows) of each unconnected part worth solving apart; one part where there is nothing to gain.
+
+    LPs stay whole: simplex gains nothing. Columns in no row and no quadratic term form one part together, and rows
+    without entries go to the first.
+    """
+    whole = [(np.arange(program.n_columns), np.arange(program.n_rows))]
+    if program.problem_class is ProblemClass.LP:
+        return whole
+    labels = program.components()
+    sizes = np.bincount(labels)
+    touched = np.zeros(program.n_columns, dtype=bool)
+    touched[program.A.indices] = True
+    alone = (sizes[labels] == 1) & ~touched
+    if alone.any():
+        labels = np.where(alone, len(sizes), labels)
+        labels = np.unique(labels, return_inverse=True)[1]
+    count = int(labels.max()) + 1
+    if count == 1 or count > MOST_PARTS:
+        return whole
+    row_label = np.zeros(program.n_rows, dtype=np.int64)
+    filled = np.diff(program.A.indptr) > 0
+    row_label[filled] = labels[program.A.indices[program.A.indptr[:-1][filled]]]
+    return [(np.flatnonzero(labels == k), np.flatnonzero(row_label == k)) for k in range(count)]
+
+
+def part(program: Program, columns: Ints, rows: Ints) -> Program:
+    """Return the program over some columns and rows that are unconnected with the others, without its constant."""
+    return program.replace(
+        c=program.c[columns],
+        A=program.A[rows][:, columns],
+        row_lower=program.row_lower[rows],
+        row_upper=program.row_upper[rows],
+        lower=program.lower[columns],
+        upper=program.upper[columns],
+        integer=program.integer[columns],
+        Q=None if program.Q is None else program.Q[columns][:, columns].tocsc(),
+        constant=0.0,
+        columns=(),
+        rows=(),
+    )
+
+
+_WORST_FIRST = (
+    Reason.ERROR,
+    Reason.INFEASIBLE,
+    Reason.NO_SOLUTION,
+    Reason.UNBOUNDED,
+    Reason.FEASIBLE,
+    Reason.OPTIMAL,
+)
+
+
+def join(program: Program, pieces: Sequence[tuple[Ints, Ints]], solutions: Sequence[Solution]) -> Solution:
+    """Put the solutions of the parts together; the worst termination is that of the whole."""
+    worst = min(solutions, key=lambda s: _WORST_FIRST.index(s.termination.reason))
+    limit = next((s.termination.limit for s in solutions if s.termination.limit is not Limit.NONE), Limit.NONE)
+    termination = Termination(worst.termination.reason, limit, worst.termination.raw)
+    seconds: dict[str, float] = {}
+    for solution in solutions:
+        for phase, value in solution.seconds.items():
+            seconds[phase] = seconds.get(phase, 0.0) + value
+
+    def total(values: Sequence[float | None]) -> float | None:
+        known = [v for v in values if v is not None]
+        return sum(known) + program.constant if len(known) == len(values) else None
+
+    def scatter(arrays: Sequence[Floats | None], positions: Sequence[Ints], size: int) -> Floats | None:
+        whole = np.zeros(size)
+        for array, position in zip(arrays, positions, strict=True):
+            if array is None:
+                return None
+            whole[position] = array
+        return whole
+
+    proof = None
+    for solution, (_, rows) in zip(solutions, pieces, strict=True):
+        if solution.termination.reason is Reason.INFEASIBLE and solution.farkas is not None:
+            proof = scatter([solution.farkas], [rows], program.n_rows)  # one impossible part is enough
+    solved = termination.has_solution
+    return Solution(
+        termination,
+        x=scatter([s.x for s in solutions], [c for c, _ in pieces], program.n_columns) if solved else None,
+        objective=total([s.objective for s in solutions]) if solved else None,
+        bound=total([s.bound for s in solutions]),
+        row_dual=scatter([s.row_dual for s in solutions], [r for _, r in pieces], program.n_rows) if solved else None,
+        farkas=proof,
+        method=worst.method,
+        seconds=seconds,
+        iterations=sum(s.iterations or 0 for s in solutions),
+        nodes=sum(s.nodes or 0 for s in solutions),
+        log="\n".join(s.log for s in solutions if s.log),
+    )

@@ -1,0 +1,253 @@
+"""How a solve ended, what a backend returned, and what the user gets."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from causalopt.modeling.program import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalopt.solving.verify import Verification
+
+
+class Reason(enum.StrEnum):
+    """What is known about the program when a solve ends."""
+
+    OPTIMAL = "optimal"
+    """A solution is here, and no other is better by more than the gap asked for."""
+    FEASIBLE = "feasible"
+    """A solution (an incumbent) is here; that it is the best is not proven."""
+    INFEASIBLE = "infeasible"
+    """No solution exists."""
+    UNBOUNDED = "unbounded"
+    """Solutions exist, and their objective has no limit."""
+    NO_SOLUTION = "no solution"
+    """The solve ended before a solution was found; whether one exists is not known."""
+    ERROR = "error"
+    """The solver failed."""
+
+
+class Limit(enum.StrEnum):
+    """Which limit stopped a solve."""
+
+    NONE = "none"
+    TIME = "time"
+    MEMORY = "memory"
+    NODES = "nodes"
+    ITERATIONS = "iterations"
+    INTERRUPT = "interrupt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Termination:
+    """How a solve ended: what is known, which limit stopped it, and the solver's own word for it."""
+
+    reason: Reason
+    limit: Limit = Limit.NONE
+    raw: str = ""
+
+    def __str__(self) -> str:
+        limit = "" if self.limit is Limit.NONE else f" ({self.limit} limit)"
+        return f"{self.reason}{limit}"
+
+    @property
+    def has_solution(self) -> bool:
+        """Whether the reason is one that comes with a solution."""
+        return self.reason in (Reason.OPTIMAL, Reason.FEASIBLE)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Solution:
+    """What a backend or fast path returns: its claims, as arrays in the program's order. Nothing here is verified.
+
+    Attributes
+    ----------
+    termination : Termination
+    x : (n,) array or None
+    objective, bound : float or None
+        As claimed by the solver; `bound` is a limit that no solution can beat.
+    row_dual : (m,) array or None
+        Derivative of the optimal objective, in the program's own sense, with respect to the row's right-hand side.
+    farkas : (m,) array or None
+        Row multipliers that prove infeasibility.
+    method : str
+        The algorithm that answered, for solvers with several.
+    seconds : mapping
+        Wall clock of `load`, `solve` and `extract`.
+    iterations, nodes : int or None
+    log : str
+    """
+
+    termination: Termination
+    x: Floats | None = None
+    objective: float | None = None
+    bound: float | None = None
+    row_dual: Floats | None = None
+    farkas: Floats | None = None
+    method: str = ""
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    iterations: int | None = None
+    nodes: int | None = None
+    log: str = ""
+
+    def replace(self, **changes: Any) -> Solution:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class Ledger:
+    """Adds up wall-clock seconds by phase while a solve runs."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Charge seconds to a phase."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Charge the time spent inside to a phase."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, perf_counter() - start)
+
+    def close(self) -> TimeLedger:
+        """Return the finished ledger."""
+        return TimeLedger(**{name: self.seconds.get(name, 0.0) for name in TimeLedger.phases()})
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeLedger:
+    """Wall-clock seconds by phase of a solve.
+
+    `data` reads and checks the input, `build` makes the Pyomo model, `compile` the program's arrays, `load` hands
+    them to the solver, `solve` is the solver's own work (or the fast path's), `extract` reads its answer, and
+    `verify` recomputes it.
+    """
+
+    data: float = 0.0
+    build: float = 0.0
+    compile: float = 0.0
+    load: float = 0.0
+    solve: float = 0.0
+    extract: float = 0.0
+    verify: float = 0.0
+
+    @classmethod
+    def phases(cls) -> tuple[str, ...]:
+        """Return the names of the phases, in order."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @property
+    def total(self) -> float:
+        """Return the sum over the phases."""
+        return float(sum(dataclasses.astuple(self)))
+
+    def __str__(self) -> str:
+        parts = [f"{name} {seconds(getattr(self, name))}" for name in self.phases() if getattr(self, name) >= 5e-7]
+        return ", ".join(parts) + f"; total {seconds(self.total)}"
+
+
+def seconds(value: float) -> str:
+    """Write a duration for people: 1.23 s, 45.6 ms, 789 us."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms")):
+        if value * factor >= 1.0:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e6:.0f} us"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """A verified answer.
+
+    Attributes
+    ----------
+    status : Termination
+        How the solve ended. An answer counts as optimal only where verification does not contradict it.
+    x : (n,) array or None
+        The solution, one value per column of the program.
+    objective : float or None
+        Recomputed from `x`, not the solver's figure.
+    bound : float or None
+        The best value that any solution could have; certified where `verification` says so, else the solver's claim.
+    gap : float or None
+        |objective - bound| / max(|objective|, its scale), None without both.
+    verification : Verification or None
+        What was recomputed from the data, beside what was claimed.
+    timing : TimeLedger
+    solver, solver_version, license, formulation, method : str
+    solver_reason : str
+        In a sentence, why this solver answered.
+    row_dual : (m,) array or None
+        Derivative of the objective with respect to each right-hand side.
+    log : str
+    warnings : tuple of str
+    """
+
+    status: Termination
+    objective: float | None = None
+    bound: float | None = None
+    gap: float | None = None
+    x: Floats | None = None
+    row_dual: Floats | None = None
+    verification: Verification | None = None
+    timing: TimeLedger = TimeLedger()
+    solver: str = ""
+    solver_version: str = ""
+    license: str = ""
+    formulation: str = ""
+    method: str = ""
+    solver_reason: str = ""
+    log: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether there is a solution."""
+        return self.status.has_solution
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the answer is optimal within the gap asked for."""
+        return self.status.reason is Reason.OPTIMAL
+
+    def facts(self) -> dict[str, str]:
+        """Return what `summary` and `to_frame` show of the solve, as words."""
+        solver = " ".join(part for part in (self.solver, self.solver_version) if part)
+        rows = {
+            "status": str(self.status),
+            "objective": "" if self.objective is None else f"{self.objective:.10g}",
+            "bound": "" if self.bound is None else f"{self.bound:.10g}",
+            "gap": "" if self.gap is None else f"{self.gap:.2g}",
+            "solver": solver + (f", {self.method}" if self.method else ""),
+            "why this solver": self.solver_reason,
+            "formulation": self.formulation,
+            "verification": "" if self.verification is None else str(self.verification),
+            "time": str(self.timing),
+        }
+        return {name: text for name, text in rows.items() if text}
+
+    def summary(self) -> str:
+        """Return the result in a few lines of plain text."""
+        facts = self.facts()
+        width = max(map(len, facts))
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in facts.items())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the facts of the solve as a table."""
+        import pandas as pd
+
+        return pd.DataFrame({"value": self.facts()}).rename_axis("fact")
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields by name, for building a result of a more specific kind."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Result)}

@@ -1,0 +1,289 @@
+"""Every claim recomputed from the program's arrays, never taken from the solver."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from causalopt.modeling.program import Floats, ProblemClass, Program, symmetric_product
+from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
+from causalopt.solving.result import Reason, Solution, Termination
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerances:
+    """How far a claim may be from its recomputation. All are relative to the size of the terms compared.
+
+    Attributes
+    ----------
+    feasibility : float
+        Largest violation of a row or bound, relative to its terms.
+    integrality : float
+        Largest distance of an integer variable from a whole number (absolute).
+    objective : float
+        Difference between claimed and recomputed objective, or bound and objective on the wrong side.
+    optimality : float
+        Duality gap and dual residual up to which an LP or convex QP counts as solved, if `gap` asks for no less.
+    """
+
+    feasibility: float = 1e-6
+    integrality: float = 1e-5
+    objective: float = 1e-6
+    optimality: float = 1e-6
+
+
+class Proof(enum.StrEnum):
+    """What stands behind a bound or a claim of infeasibility."""
+
+    CERTIFIED = "certified by causalopt"
+    """Recomputed here from multipliers, by weak duality."""
+    CLAIMED = "claimed by the solver"
+    """The solver's word; a branch-and-bound tree cannot be recomputed from its answer."""
+    NONE = "not proven"
+    """Nobody claims a bound."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What recomputation found, beside what was claimed.
+
+    Attributes
+    ----------
+    row_violation, bound_violation : float
+        Largest violation of a row, of a column's bounds (absolute).
+    scaled_violation : float
+        The larger of both, relative to the size of the terms.
+    integrality_violation : float
+    objective, claimed_objective : float or None
+    bound, claimed_bound : float or None
+        `bound` is certified where `proof` says so.
+    gap : float or None
+        |objective - bound| relative to the objective.
+    dual_residual : float or None
+    proof : Proof
+    problems : tuple of str
+        In words, every claim that did not survive. Empty for a verified answer.
+    """
+
+    row_violation: float = 0.0
+    bound_violation: float = 0.0
+    scaled_violation: float = 0.0
+    integrality_violation: float = 0.0
+    objective: float | None = None
+    claimed_objective: float | None = None
+    bound: float | None = None
+    claimed_bound: float | None = None
+    gap: float | None = None
+    dual_residual: float | None = None
+    proof: Proof = Proof.NONE
+    problems: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every claim survived."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        if self.problems:
+            return "REFUSED: " + "; ".join(self.problems)
+        if self.objective is None:
+            return f"no solution to check; the status is {self.proof}"
+        gap = "" if self.gap is None else f", gap {self.gap:.1e}"
+        integrality = "" if self.integrality_violation == 0 else f", integrality {self.integrality_violation:.1e}"
+        return f"feasible to {self.scaled_violation:.1e}{integrality}, objective recomputed, bound {self.proof}{gap}"
+
+
+def scaled_violations(program: Program, x: Floats) -> tuple[float, float, float]:
+    """Return the largest row violation, column violation, and the larger of both relative to their terms.
+
+    A row's violation is divided by the largest of: its bound, its largest term, and its largest coefficient or one,
+    whichever is smaller (so that rows in tiny units are held to tiny violations).
+    """
+    row = column = scaled = 0.0
+    if program.n_rows:
+        activity = program.A @ x
+        violation = np.maximum(program.row_lower - activity, activity - program.row_upper)
+        bad = np.flatnonzero(violation > 0)
+        row = float(violation[bad].max(initial=0.0))
+        if row > 0:
+            bound = np.where(activity[bad] < program.row_lower[bad], program.row_lower[bad], program.row_upper[bad])
+            coefficient, terms = _largest_by_row(program.A, x, bad)
+            coefficient = np.where(coefficient == 0, 1.0, np.minimum(coefficient, 1.0))
+            scaled = float((violation[bad] / np.maximum(np.maximum(coefficient, np.abs(bound)), terms)).max())
+    violation = np.maximum(program.lower - x, x - program.upper)
+    column = max(float(violation.max(initial=0.0)), 0.0)
+    if column > 0:
+        outside = violation > 0
+        bound = np.where(x[outside] < program.lower[outside], program.lower[outside], program.upper[outside])
+        scaled = max(scaled, float((violation[outside] / np.maximum(1.0, np.abs(bound))).max()))
+    return row, column, scaled
+
+
+def _largest_by_row(matrix: Any, x: Floats, rows: Any, block: int = 1 << 20) -> tuple[Floats, Floats]:
+    """Return the largest coefficient and the largest term of each row, with temporary arrays of at most a block."""
+    coefficient, term = np.zeros(len(rows)), np.zeros(len(rows))
+    lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
+    long = np.flatnonzero(lengths > block)
+    short = np.flatnonzero((lengths > 0) & (lengths <= block))
+    for group in np.split(short, np.flatnonzero(np.diff(np.cumsum(lengths[short]) // block)) + 1) if len(short) else []:
+        part = matrix[rows[group]]
+        size = np.abs(part.data)
+        coefficient[group] = np.maximum.reduceat(size, part.indptr[:-1])
+        size *= np.abs(x[part.indices])
+        term[group] = np.maximum.reduceat(size, part.indptr[:-1])
+    for k in long:
+        for start in range(matrix.indptr[rows[k]], matrix.indptr[rows[k] + 1], block):
+            piece = slice(start, min(start + block, matrix.indptr[rows[k] + 1]))
+            size = np.abs(matrix.data[piece])
+            coefficient[k] = max(coefficient[k], size.max())
+            size *= np.abs(x[matrix.indices[piece]])
+            term[k] = max(term[k], size.max())
+    return coefficient, term
+
+
+def objective_scale(program: Program, x: Floats, value: float) -> tuple[float, float]:
+    """Return the scale for relative differences of objectives near `value`, and the rounding error of its terms."""
+    coefficient = float(np.abs(program.c).max(initial=0.0))
+    terms = float(np.abs(program.c) @ np.abs(x)) + abs(program.constant)
+    if program.Q is not None and program.Q.nnz:
+        coefficient = max(coefficient, float(np.abs(program.Q.data).max()))
+        terms += 0.5 * float(np.abs(x) @ symmetric_product(abs(program.Q), np.abs(x)))
+    return max(abs(value), min(1.0, coefficient) or 1.0), 1e-14 * terms
+
+
+def verify(
+    program: Program, solution: Solution, *, gap: float = 1e-6, tolerances: Tolerances | None = None
+) -> tuple[Solution, Verification]:
+    """Recompute every claim of `solution` from `program`.
+
+    Returns
+    -------
+    solution : Solution
+        The solver's, but its termination promoted from FEASIBLE to OPTIMAL where our own bound meets the objective,
+        and demoted from OPTIMAL to FEASIBLE where the claimed bound is farther away than the gap asked for, or no
+        bound can be had. Its multipliers are those that prove the bound, if any do.
+    verification : Verification
+        With `problems` where a claim did not survive.
+    """
+    tolerances = tolerances or Tolerances()
+    termination = solution.termination
+    if not termination.has_solution:
+        return solution, _verify_without_solution(program, solution)
+    x = solution.x
+    if x is None or x.shape != (program.n_columns,) or not np.isfinite(x).all():
+        problem = "a solution was claimed, but its values are missing or not finite"
+        return solution, Verification(problems=(problem,))
+    problems = []
+    row, column, scaled = scaled_violations(program, x)
+    if scaled > tolerances.feasibility:
+        problems.append(f"a constraint is violated by {max(row, column):.3g} ({scaled:.1e} of its terms)")
+    whole = x[program.integer]
+    integrality = float(np.abs(whole - np.round(whole)).max(initial=0.0))
+    if integrality > tolerances.integrality:
+        problems.append(f"an integer variable is {integrality:.3g} away from a whole number")
+    value = program.objective(x)
+    scale, rounding = objective_scale(program, x, value)
+    if (
+        solution.objective is not None
+        and not abs(solution.objective - value) <= tolerances.objective * scale + rounding
+    ):
+        problems.append(f"the claimed objective is {solution.objective:.10g}, recomputed it is {value:.10g}")
+    direction = -1.0 if program.maximize else 1.0  # direction * (bound - objective) <= 0 for a true bound
+    claimed = solution.bound if solution.bound is not None and np.isfinite(solution.bound) else None
+    if claimed is not None and direction * (claimed - value) > tolerances.objective * scale + rounding:
+        problems.append(f"the claimed bound {claimed:.10g} is on the wrong side of the objective {value:.10g}")
+    check = Verification(
+        row_violation=row,
+        bound_violation=column,
+        scaled_violation=scaled,
+        integrality_violation=integrality,
+        objective=value,
+        claimed_objective=solution.objective,
+        bound=claimed,
+        claimed_bound=claimed,
+        proof=Proof.NONE if claimed is None else Proof.CLAIMED,
+        problems=tuple(problems),
+    )
+    if check.passed:
+        check, multipliers = _prove(program, solution, x, check, scale, rounding, gap, tolerances)
+        solution = solution.replace(row_dual=multipliers)
+    relative = None if check.bound is None else abs(check.bound - value) / scale
+    if relative is not None and abs((check.bound or 0.0) - value) <= rounding:
+        relative = 0.0
+    check = dataclasses.replace(check, gap=relative)
+    return solution.replace(termination=_settle(termination, check, max(gap, tolerances.optimality))), check
+
+
+def _verify_without_solution(program: Program, solution: Solution) -> Verification:
+    reason = solution.termination.reason
+    if reason not in (Reason.INFEASIBLE, Reason.UNBOUNDED):
+        return Verification()
+    if reason is Reason.INFEASIBLE and _usable(solution.farkas, program.n_rows) is not None:
+        margin = farkas_margin(program, solution.farkas)
+        if margin > 1e-9:
+            return Verification(proof=Proof.CERTIFIED)
+    return Verification(proof=Proof.CLAIMED)
+
+
+def _usable(multipliers: Floats | None, n_rows: int) -> Floats | None:
+    """Return a backend's multipliers, or None unless there is a finite one for each row."""
+    if multipliers is None or np.shape(multipliers) != (n_rows,) or not np.isfinite(multipliers).all():
+        return None
+    return multipliers
+
+
+def _prove(
+    program: Program, solution: Solution, x: Floats, check: Verification, scale: float, rounding: float, target: float
+) -> tuple[Verification, Floats | None]:
+    """For an LP or convex QP, replace the claimed bound by one that multipliers prove, or refuse the claim."""
+    if program.problem_class not in (ProblemClass.LP, ProblemClass.CONVEX_QP):
+        return check, None
+    value = check.objective
+    assert value is not None
+
+    def proven(bound: float, residual: float) -> bool:
+        return abs(bound - value) <= target * scale + rounding and residual <= target
+
+    def distance(candidate: tuple[float, float]) -> float:
+        return abs(candidate[0] - value) if np.isfinite(candidate[0]) else np.inf
+
+    candidates = recovered_multipliers(program, x)
+    if solution.row_dual is not None and np.isfinite(solution.row_dual).all():
+        candidates = chain([solution.row_dual], candidates)
+    best: tuple[float, float] | None = None
+    proof = solution.row_dual
+    for multipliers in candidates:
+        candidate = dual_bound(program, x, multipliers)
+        if best is None or proven(*candidate) or distance(candidate) < distance(best):
+            best, proof = candidate, multipliers
+        if proven(*best):
+            break
+    if best is None:
+        return check, None
+    bound, residual = best
+    certified = dataclasses.replace(check, bound=bound, dual_residual=residual, proof=Proof.CERTIFIED)
+    if proven(bound, residual):
+        return certified, proof
+    if solution.termination.reason is Reason.OPTIMAL:
+        gap = abs(bound - value) / scale
+        problem = f"optimal was claimed, but multipliers leave a gap of {gap:.1e} and a dual residual of {residual:.1e}"
+        return dataclasses.replace(certified, problems=(*check.problems, problem)), proof
+    # Of two bounds keep the one that says more; a certified one is not worth having where it says nothing.
+    direction = -1.0 if program.maximize else 1.0
+    weaker = check.bound is not None and direction * (check.bound - bound) > 0
+    return (check, proof) if weaker or residual > target or not np.isfinite(bound) else (certified, proof)
+
+
+def _settle(termination: Termination, check: Verification, target: float) -> Termination:
+    if not check.passed:
+        return termination
+    met = check.gap is not None and check.gap <= target * (1 + 1e-6)
+    if termination.reason is Reason.FEASIBLE and check.proof is Proof.CERTIFIED and met:
+        return dataclasses.replace(termination, reason=Reason.OPTIMAL)
+    if termination.reason is Reason.OPTIMAL and not met:
+        return dataclasses.replace(termination, reason=Reason.FEASIBLE)
+    return termination
