@@ -20,6 +20,7 @@ _TERMINATIONS = {
     "kModelEmpty": _OPTIMAL,
     "kInfeasible": Termination(Reason.INFEASIBLE),
     "kUnbounded": Termination(Reason.UNBOUNDED),
+    "kUnboundedOrInfeasible": Termination(Reason.NO_SOLUTION),
     "kTimeLimit": Termination(Reason.NO_SOLUTION, Limit.TIME),
     "kIterationLimit": Termination(Reason.NO_SOLUTION, Limit.ITERATIONS),
     "kSolutionLimit": Termination(Reason.NO_SOLUTION, Limit.NODES),
@@ -40,7 +41,7 @@ _METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "ipx": {"solver": "ipx"},
     "mip": {},
     "mip without presolve": {"presolve": "off"},
-    "hipo": {"solver": "hipo", "ipm_optimality_tolerance": 1e-9, "run_crossover": "off"},
+    "hipo": {"solver": "hipo", "ipm_optimality_tolerance": 1e-10, "run_crossover": "off"},
     "hipo tight": {"solver": "hipo", "ipm_optimality_tolerance": 1e-12, "kkt_tolerance": 1e-10, "run_crossover": "off"},
     "active set": {"solver": "qpasm"},
 }
@@ -70,6 +71,8 @@ class HighsBackend(Backend):
         """Solve a program; see `Backend.solve`."""
         import highspy
 
+        if program.maximize and program.Q is not None:
+            return _negated(self.solve(_as_minimisation(program), options, method))
         start = perf_counter()
         highs = highspy.Highs()
         lines = _listen(highs) if options.log else None
@@ -96,6 +99,19 @@ class HighsBackend(Backend):
         )
 
 
+def _as_minimisation(program: Program) -> Program:
+    """Negate the objective: HiPO 1.15.1 gets the off-diagonal of a maximised Hessian wrong."""
+    return program.replace(c=-program.c, Q=-program.Q, constant=-program.constant, maximize=False)
+
+
+def _negated(solution: Solution) -> Solution:
+    return solution.replace(
+        objective=None if solution.objective is None else -solution.objective,
+        bound=None if solution.bound is None else -solution.bound,
+        row_dual=None if solution.row_dual is None else -solution.row_dual,
+    )
+
+
 def _listen(highs: Any) -> list[str]:
     lines: list[str] = []
     highs.cbLogging.subscribe(lambda event: lines.append(event.message))
@@ -103,8 +119,10 @@ def _listen(highs: Any) -> list[str]:
 
 
 def _set_options(highspy: Any, highs: Any, options: SolveOptions, method: str) -> None:
+    if method not in _METHOD_OPTIONS:
+        raise OptionError(unknown_name("HiGHS method", method, _METHOD_OPTIONS))
     chosen: dict[str, Any] = {
-        "mip_rel_gap": options.gap,
+        "mip_rel_gap": float(options.gap),
         "mip_abs_gap": 0.0,
         "random_seed": options.seed,
         **({"threads": options.threads} if options.threads else {}),
@@ -113,11 +131,15 @@ def _set_options(highspy: Any, highs: Any, options: SolveOptions, method: str) -
         **options.solver_options,
     }
     for name, value in chosen.items():
-        if highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+        try:
+            accepted = highs.setOptionValue(name, value) == highspy.HighsStatus.kOk
+        except TypeError:  # neither a number nor a word
+            accepted = False
+        if not accepted:
             known = [option for option in dir(highs.getOptions()) if not option.startswith("_")]
             if name in known:
                 raise OptionError(f"HiGHS refuses {value!r} for its option {name!r}.")
-            raise OptionError(unknown_name("HiGHS option", name, known))
+            raise OptionError(unknown_name("HiGHS option", str(name), known))
 
 
 def _pass_model(highspy: Any, highs: Any, program: Program) -> None:
@@ -169,7 +191,8 @@ def _extract(highspy: Any, highs: Any, program: Program, method: str) -> Solutio
     if method.startswith("hipo") and (info.ipm_iteration_count <= 0 or info.qp_iteration_count != 0):
         method = ""  # HiGHS took another algorithm: do not claim HiPO
     has_point = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-    if termination.reason is Reason.NO_SOLUTION and has_point and _within(program, answer):
+    diverged = raw == highspy.HighsModelStatus.kUnboundedOrInfeasible  # a point far out on a ray is no incumbent
+    if termination.reason is Reason.NO_SOLUTION and has_point and not diverged and _within(program, answer):
         termination = Termination(Reason.FEASIBLE, termination.limit, termination.raw)
     is_mip = bool(program.integer.any())
     iterations = sum(max(getattr(info, f"{kind}_iteration_count"), 0) for kind in ("simplex", "ipm", "qp"))

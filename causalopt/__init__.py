@@ -32,6 +32,7 @@ _PUBLIC = {
     "balance": "causalopt.problems.balance",
     "compile_model": "causalopt.modeling.compile",
     "solve": "causalopt.solving.dispatch",
+    "solvers": "causalopt.solving.catalogue",
 }
 
 __all__ = ["__version__", *_PUBLIC]

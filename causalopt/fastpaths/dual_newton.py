@@ -24,6 +24,9 @@ from causalopt.solving.result import Limit, Reason, Solution, Termination
 #: Columns handled at once when a Gram matrix is formed: bounds the extra memory.
 CHUNK = 1 << 15
 
+#: Steps after which a certificate of infeasibility is looked for.
+PATIENCE = 5
+
 #: Smallest multiple of the identity added to a Gram matrix, relative to its mean diagonal.
 LEAST_DAMPING = 1e-11
 
@@ -143,8 +146,12 @@ def solve(
             break
         damping = max(damping / 10, LEAST_DAMPING)
         stalled = np.array_equal(trial, lam)
+        certificate = None
+        if iteration >= PATIENCE:  # multipliers that go on growing may be the proof that there is no solution
+            certificate = _farkas(problem, trial)
+            if certificate is None:
+                certificate = _farkas(problem, trial - lam)
         lam, u, value = trial, trial_u, trial_value
-        certificate = _farkas(problem, lam) if iteration >= 4 else None
         if certificate is not None:
             return Solution(Termination(Reason.INFEASIBLE), farkas=certificate, method="", iterations=iteration + 1)
         if stalled:
@@ -214,18 +221,31 @@ def _box_dual_point(h: Floats, linear: Floats, tolerance: Floats) -> Floats:
     return x
 
 
-def _farkas(problem: SeparableQP, lam: Floats) -> Floats | None:
-    """Return lam where it proves infeasibility: its rows need more than any u within bounds can give."""
-    largest = np.abs(lam).max()
+def _farkas(problem: SeparableQP, direction: Floats) -> Floats | None:
+    """Return multipliers that prove infeasibility, if `direction` is near some: more is needed than any u can give.
+
+    Where u has no upper bound, a row with positive entries (the sum of the weights) absorbs what is left positive.
+    """
+    largest = np.abs(direction).max()
     if largest == 0:
         return None
-    y = lam / largest
-    needed = float(problem.target @ y) - float(problem.tolerance @ np.abs(y))
+    y = direction / largest
     weights = y @ problem.rows
-    weights[np.abs(weights) < 1e-13] = 0.0
+    if not np.isfinite(problem.upper).all():
+        absorbing = np.flatnonzero((problem.rows.min(axis=1) > 0) & (problem.tolerance == 0))
+        if len(absorbing):
+            row = absorbing[-1]
+            excess = max(float((weights / problem.rows[row]).max()), 0.0)
+            y[row] -= excess
+            weights = y @ problem.rows
+            np.minimum(weights, 0.0, out=weights)  # what rounding leaves above zero
+    weights[
+        np.abs(weights) < 1e-12 * float(np.abs(y) @ np.maximum(problem.rows.max(axis=1), -problem.rows.min(axis=1)))
+    ] = 0.0
+    needed = float(problem.target @ y) - float(problem.tolerance @ np.abs(y))
     at = np.where(weights > 0, problem.upper, problem.lower)
     with np.errstate(invalid="ignore"):
         reach = np.where(weights == 0, 0.0, weights * at)
     if not np.isfinite(reach).all():
         return None
-    return y if needed - float(reach.sum()) > 1e-9 * max(abs(needed), float(np.abs(reach).sum())) else None
+    return y if needed - float(reach.sum()) > 1e-8 * max(abs(needed), float(np.abs(reach).sum())) else None

@@ -193,7 +193,7 @@ class _Columns:
             self.var_map[id(item)] = item
 
     def span(self, variables: Any, n: int, name: str) -> Any:
-        """Return the columns of the concatenation of array variables, `n` in all: a slice where they are consecutive."""
+        """Return the columns of the concatenation of `n` array variables: a slice where they are consecutive."""
         check_columns(variables, n, name)
         starts = [(self.start(v), len(v)) for v in variables]
         first, last = starts[0][0], starts[-1][0] + starts[-1][1]

@@ -126,6 +126,7 @@ class Program:
             if (Q != Q.T).nnz:
                 raise DataError("Q must be symmetric: the cost is x'Qx/2.")
             Q = sp.tril(Q, format="csc")
+            Q.eliminate_zeros()
 
         def full(name: str, values: npt.ArrayLike, size: int, dtype: Any = float) -> Any:
             array = np.array(values, dtype=dtype)
@@ -152,7 +153,9 @@ class Program:
     def check(self) -> None:
         """Raise `DataError` where a coefficient is NaN or infinite."""
         for name, values in (("c", self.c), ("A", self.A.data), ("Q", None if self.Q is None else self.Q.data)):
-            if values is not None and not np.isfinite(values.sum()) and not np.isfinite(values).all():
+            with np.errstate(over="ignore", invalid="ignore"):
+                suspicious = values is not None and not np.isfinite(values.sum())
+            if suspicious and not np.isfinite(values).all():
                 raise DataError(f"{name} holds a value that is not finite.")
         for name in ("row_lower", "row_upper", "lower", "upper"):
             if np.isnan(getattr(self, name)).any():

@@ -90,6 +90,15 @@ class License:
                 return f"the {self.kind} licence allows {limit:,} {what}, the model has {size:,}"
         return None
 
+    def limits(self) -> str:
+        """Return the size limits in words, empty for none."""
+        named = (
+            (self.max_columns, "variables"),
+            (self.max_rows, "rows"),
+            (self.max_quadratic_columns, "variables once quadratic"),
+        )
+        return ", ".join(f"{limit:,} {what}" for limit, what in named if limit is not None)
+
     def __str__(self) -> str:
         return self.kind
 
@@ -182,7 +191,8 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 @cache
-def _load(name: str) -> Backend:
+def load_backend(name: str) -> Backend:
+    """Return a registered backend, whether its solver is installed or not."""
     backend: Backend = _entry_points()[name].load()()
     return backend
 
@@ -194,7 +204,7 @@ def backend_names() -> list[str]:
 
 def installed_backends() -> list[Backend]:
     """Return the backends whose solver is installed, open-source ones first."""
-    backends = [_load(name) for name in _entry_points()]
+    backends = [load_backend(name) for name in _entry_points()]
     return sorted((b for b in backends if b.is_installed()), key=lambda b: (not b.open_source, b.name))
 
 
@@ -208,7 +218,7 @@ def get_backend(name: str) -> Backend:
     """
     if name not in _entry_points():
         raise SolverNotAvailable(unknown_name("solver", name, backend_names()))
-    backend = _load(name)
+    backend = load_backend(name)
     if not backend.is_installed():
         others = ", ".join(b.name for b in installed_backends()) or "none"
         raise SolverNotAvailable(

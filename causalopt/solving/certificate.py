@@ -185,10 +185,11 @@ def _least_squares_multipliers(program: Program, x: Floats) -> Floats:
     bounds = (np.where(allowed_low, -np.inf, -1e-300), np.where(allowed_high, np.inf, 1e-300))
     scale = np.maximum(np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()), 1e-300)
     scaled = matrix @ sp.diags_array(1.0 / scale)
-    if matrix.shape[0] * matrix.shape[1] <= 2_000_000:
-        fit = lsq_linear(scaled.toarray(), gradient, bounds, method="trf", lsq_solver="exact", tol=1e-14)
-    else:
-        fit = lsq_linear(scaled.tocsr(), gradient, bounds, lsmr_tol=1e-14, tol=1e-14, max_iter=100)
+    with np.errstate(all="ignore"):  # a step of zero inside is no concern: the bound is what judges the fit
+        if matrix.shape[0] * matrix.shape[1] <= 2_000_000:
+            fit = lsq_linear(scaled.toarray(), gradient, bounds, method="trf", lsq_solver="exact", tol=1e-14)
+        else:
+            fit = lsq_linear(scaled.tocsr(), gradient, bounds, lsmr_tol=1e-14, tol=1e-14, max_iter=100)
     y[rows] = (fit.x / scale)[: len(rows)]
     return sign * y
 

@@ -14,6 +14,7 @@ import numpy as np
 from causalopt.errors import (
     CausaloptWarning,
     DataError,
+    OptionError,
     SolverFailure,
     SolverNotAvailable,
     UnsupportedProblem,
@@ -102,6 +103,8 @@ def solve(
     """
     ledger = Ledger()
     chosen = SolveOptions(time_limit, gap, threads, seed, None, log, dict(options or {}))
+    if formulation is not None and not hasattr(problem_or_model, "formulations"):
+        raise OptionError(f"formulation is {formulation!r}, but only problems have formulations.")
     if isinstance(problem_or_model, Program):
         return _solve_model(problem_or_model, None, solver, start, chosen, tolerances, ledger)
     if hasattr(problem_or_model, "formulations"):
@@ -128,7 +131,7 @@ def _solve_model(
     tolerances: Tolerances | None,
     ledger: Ledger,
 ) -> Result:
-    options = options.replace(start=None if start is None or start is True else np.asarray(start, dtype=float))
+    options = options.replace(start=None if start is True else start)
     backend, reason = choose_backend(program, solver)
     result = solve_program(program, backend, options, tolerances, ledger, reason)
     if model is not None and result.x is not None:
@@ -147,15 +150,15 @@ def _solve_problem(
     tolerances: Tolerances | None,
     ledger: Ledger,
 ) -> Any:
+    from causalopt.modeling.compile import compile_model  # first, so that loading Pyomo is not charged to a phase
+
     ledger.add("data", problem.data_seconds)
     name = problem.formulation_name(formulation)
     with ledger.phase("build"):
         model = problem.build(name)
-    from causalopt.modeling.compile import compile_model
-
     with ledger.phase("compile"):
         program = compile_model(model)
-    options = options.replace(start=None if start is None else np.asarray(start, dtype=float))
+    options = options.replace(start=start)
     fast_paths = problem.fast_paths(name)
     if solver in fast_paths or (solver == "auto" and fast_paths):
         path = solver if solver in fast_paths else next(iter(fast_paths))
@@ -205,7 +208,8 @@ def run_fast_path(
     from causalopt import __version__
 
     if options.solver_options:
-        raise SolverFailure(f"{name} takes no solver options: {', '.join(options.solver_options)}.")
+        raise OptionError(f"{name} takes no solver options: {', '.join(map(str, options.solver_options))}.")
+    options = options.replace(start=options.check_start(program.n_columns))
     start = perf_counter()
     solution = path(program, options)
     ledger.add("solve", perf_counter() - start)
@@ -233,6 +237,7 @@ def solve_program(
     """
     ledger = ledger or Ledger()
     backend.check_can_solve(program)
+    options = options.replace(start=options.check_start(program.n_columns))
     notes = _unused_options(backend, options)
     solution = _trivial(program)
     if solution is not None:
@@ -312,9 +317,10 @@ def _solve_in_parts(
             time_limit=None if deadline is None else max(deadline - perf_counter(), 1e-3),
         )
         verdict = partial(_verified, piece, lambda s: s, remaining, tolerances, ledger)
-        solution, _, _, more = _try_methods(piece, backend, remaining, ledger, verdict)
+        _, solution, check, more = _try_methods(piece, backend, remaining, ledger, verdict)
         notes += [note for note in more if note not in notes]
-        solutions.append(solution)
+        # The whole can have a bound only where each part has one: that of a linear part comes from its multipliers.
+        solutions.append(solution.replace(bound=solution.bound if check.bound is None else check.bound))
         if solution.termination.reason in (Reason.INFEASIBLE, Reason.ERROR):
             break
     if len(solutions) < len(pieces):
@@ -348,7 +354,9 @@ def _try_methods(
     notes: list[str] = []
     failure: SolverFailure | None = None
     outcome = None
-    for method in backend.methods(program, options):
+    methods = backend.methods(program, options)
+    for method in methods:
+        what_next = "; tried again." if method != methods[-1] else "."
         try:
             solution = settle(program, backend, options, backend.solve(program, options, method), method)
         except SolverFailure as error:
@@ -360,13 +368,15 @@ def _try_methods(
         trial = verdict(solution)
         check = trial[2]
         stopped = solution.termination.limit is not Limit.NONE
-        inconclusive = solution.termination.reason in (Reason.NO_SOLUTION, Reason.ERROR) and not stopped
-        if check.passed and not inconclusive:
-            return *trial, notes
-        outcome = outcome or trial
-        notes.append(
-            f"{backend.name} ({method}): {check if not check.passed else solution.termination.raw}; tried again."
+        found = trial[1].termination
+        inconclusive = found.reason in (Reason.NO_SOLUTION, Reason.ERROR) or (
+            found.reason is Reason.FEASIBLE and not program.integer.any()  # an LP or QP can be settled
         )
+        if check.passed and (stopped or not inconclusive):
+            return *trial, notes
+        if outcome is None or (check.passed and found.has_solution):
+            outcome = trial
+        notes.append(f"{backend.name} ({method}): {solution.termination.raw if check.passed else check}{what_next}")
     if outcome is None:
         assert failure is not None
         raise failure
@@ -376,19 +386,24 @@ def _try_methods(
 def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution, method: str) -> Solution:
     """Decide between infeasible and unbounded, where the solver could not, by a second solve with zero objective.
 
-    Also used where a solver ends a QP without a word: the same constraints with zero objective are an LP or MILP.
+    Also used where a solver ends a QP without a word, or calls it infeasible, which HiPO has done to feasible ones:
+    the same constraints with zero objective are an LP or MILP.
     """
-    undecided = solution.termination.reason is Reason.NO_SOLUTION and solution.termination.limit is Limit.NONE
-    if not undecided:
+    reason, raw = solution.termination.reason, solution.termination.raw
+    doubtful = reason is Reason.INFEASIBLE and program.Q is not None and program.Q.nnz > 0
+    undecided = reason is Reason.NO_SOLUTION and solution.termination.limit is Limit.NONE
+    if not (undecided or doubtful):
         return solution
     feasibility = program.replace(c=np.zeros(program.n_columns), Q=None, constant=0.0, convex=True)
     if feasibility.problem_class not in backend.classes:
         return solution
     first = backend.methods(feasibility, options)[0]
     second = backend.solve(feasibility, options.replace(start=None), first)
-    raw = f"{solution.termination.raw}, settled by a solve without objective"
+    raw = f"{raw}, settled by a solve without objective"
     if second.termination.reason is Reason.INFEASIBLE:
         return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
+    if second.termination.has_solution and doubtful:
+        return solution.replace(termination=Termination(Reason.NO_SOLUTION, raw=f"{raw}: it is feasible"))
     if second.termination.has_solution and _says_unbounded(solution):
         return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None)
     return solution

@@ -1,6 +1,8 @@
 """Small exact reformulations that make a program safer to hand to a solver, and the way back.
 
+- Rows that are empty or open on both sides leave: HiPO answers wrongly, or crashes, on them.
 - Rows with a single entry become bounds of their column: interior-point solvers give wrong answers on them.
+- Bounds that cross by no more than rounding are made to meet: solvers refuse them.
 - Fixed columns leave the quadratic form, where they would only look like negative curvature.
 - Rows and objectives in very large or small units are rescaled by powers of two, since solvers' tolerances are
   absolute.
@@ -14,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.modeling.program import Bools, Floats, Ints, ProblemClass, Program
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 
 Restore = Callable[[Solution], Solution]
@@ -31,7 +33,14 @@ def reduce(program: Program) -> tuple[Program, Restore]:
     steps: list[Restore] = []
     if program.problem_class in (ProblemClass.CONVEX_QP, ProblemClass.CONVEX_MIQP):
         program = program.replace(convex=True)  # as every program made from it will be
-    for step in (_singletons_to_bounds, _fixed_out_of_quadratic, _rescale_rows, _rescale_objective):
+    for step in (
+        _idle_rows_out,
+        _singletons_to_bounds,
+        _close_crossings,
+        _fixed_out_of_quadratic,
+        _rescale_rows,
+        _rescale_objective,
+    ):
         program, restore = step(program)
         if restore is not None:
             steps.append(restore)
@@ -46,12 +55,59 @@ def reduce(program: Program) -> tuple[Program, Restore]:
 
 def has_crossed_bounds(program: Program) -> bool:
     """Return whether some lower bound exceeds its upper bound by more than rounding."""
+    columns, rows = _rounding_crossings(program)
+    return bool(
+        ((program.lower > program.upper) & ~columns).any() or ((program.row_lower > program.row_upper) & ~rows).any()
+    )
 
-    def crossed(lower: Floats, upper: Floats) -> bool:
-        excess = lower - upper
-        return bool((excess > 1e-9 * np.maximum(1.0, np.minimum(np.abs(lower), np.abs(upper)))).any())
 
-    return crossed(program.lower, program.upper) or crossed(program.row_lower, program.row_upper)
+def _rounding_crossings(program: Program) -> tuple[Bools, Bools]:
+    """Return which columns and rows have bounds that cross by so little that both mean the same number."""
+
+    def by_rounding(lower: Floats, upper: Floats, unit: Floats | float) -> Bools:
+        crossing = (lower > upper) & np.isfinite(lower) & np.isfinite(upper)
+        low, high = np.where(crossing, lower, 0.0), np.where(crossing, upper, 0.0)
+        return crossing & (low - high <= 1e-9 * np.maximum(unit, np.minimum(np.abs(low), np.abs(high))))
+
+    rows = program.row_lower > program.row_upper
+    if rows.any():
+        largest = abs(program.A).max(axis=1).toarray().ravel() if program.A.nnz else 0.0
+        rows = by_rounding(program.row_lower, program.row_upper, np.minimum(largest, 1.0))
+    return by_rounding(program.lower, program.upper, 1.0), rows
+
+
+def _close_crossings(program: Program) -> tuple[Program, Restore | None]:
+    columns, rows = _rounding_crossings(program)
+    if not (columns.any() or rows.any()):
+        return program, None
+    closed = program.replace(
+        upper=np.where(columns, program.lower, program.upper),
+        row_upper=np.where(rows, program.row_lower, program.row_upper),
+    )
+    return closed, None
+
+
+def _idle_rows_out(program: Program) -> tuple[Program, Restore | None]:
+    free = np.isneginf(program.row_lower) & np.isposinf(program.row_upper)
+    empty = np.diff(program.A.indptr) == 0
+    kept = ~(free | (empty & (program.row_lower <= 1e-9) & (program.row_upper >= -1e-9)))
+    if kept.all():
+        return program, None
+    reduced = program.replace(
+        A=program.A[kept], row_lower=program.row_lower[kept], row_upper=program.row_upper[kept], rows=()
+    )
+
+    def restore(solution: Solution) -> Solution:
+        def back(multipliers: Floats | None) -> Floats | None:
+            if multipliers is None:
+                return None
+            whole = np.zeros(program.n_rows)
+            whole[kept] = multipliers
+            return whole
+
+        return solution.replace(row_dual=back(solution.row_dual), farkas=back(solution.farkas))
+
+    return reduced, restore
 
 
 def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
@@ -68,8 +124,6 @@ def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
     lower, upper = program.lower.copy(), program.upper.copy()
     np.maximum.at(lower, column, low)
     np.minimum.at(upper, column, high)
-    meeting = (lower > upper) & (lower - upper <= 1e-9 * np.maximum(1.0, np.abs(upper)))
-    upper[meeting] = lower[meeting]
     # Which row made each new bound: where several did, the last.
     made_lower = np.full(program.n_columns, -1)
     made_upper = np.full(program.n_columns, -1)

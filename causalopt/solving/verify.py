@@ -208,25 +208,24 @@ def verify(
         proof=Proof.NONE if claimed is None else Proof.CLAIMED,
         problems=tuple(problems),
     )
+    target = max(gap, tolerances.optimality)
     if check.passed:
-        check, multipliers = _prove(program, solution, x, check, scale, rounding, gap, tolerances)
+        check, multipliers = _prove(program, solution, x, check, scale, rounding, target, tolerances.optimality)
         solution = solution.replace(row_dual=multipliers)
     relative = None if check.bound is None else abs(check.bound - value) / scale
     if relative is not None and abs((check.bound or 0.0) - value) <= rounding:
         relative = 0.0
     check = dataclasses.replace(check, gap=relative)
-    return solution.replace(termination=_settle(termination, check, max(gap, tolerances.optimality))), check
+    return solution.replace(termination=_settle(termination, check, target)), check
 
 
 def _verify_without_solution(program: Program, solution: Solution) -> Verification:
     reason = solution.termination.reason
     if reason not in (Reason.INFEASIBLE, Reason.UNBOUNDED):
         return Verification()
-    if reason is Reason.INFEASIBLE and _usable(solution.farkas, program.n_rows) is not None:
-        margin = farkas_margin(program, solution.farkas)
-        if margin > 1e-9:
-            return Verification(proof=Proof.CERTIFIED)
-    return Verification(proof=Proof.CLAIMED)
+    multipliers = _usable(solution.farkas, program.n_rows)
+    certified = reason is Reason.INFEASIBLE and multipliers is not None and farkas_margin(program, multipliers) > 1e-9
+    return Verification(proof=Proof.CERTIFIED if certified else Proof.CLAIMED)
 
 
 def _usable(multipliers: Floats | None, n_rows: int) -> Floats | None:
@@ -237,7 +236,14 @@ def _usable(multipliers: Floats | None, n_rows: int) -> Floats | None:
 
 
 def _prove(
-    program: Program, solution: Solution, x: Floats, check: Verification, scale: float, rounding: float, target: float
+    program: Program,
+    solution: Solution,
+    x: Floats,
+    check: Verification,
+    scale: float,
+    rounding: float,
+    target: float,
+    largest_residual: float,
 ) -> tuple[Verification, Floats | None]:
     """For an LP or convex QP, replace the claimed bound by one that multipliers prove, or refuse the claim."""
     if program.problem_class not in (ProblemClass.LP, ProblemClass.CONVEX_QP):
@@ -246,16 +252,16 @@ def _prove(
     assert value is not None
 
     def proven(bound: float, residual: float) -> bool:
-        return abs(bound - value) <= target * scale + rounding and residual <= target
+        return abs(bound - value) <= target * scale + rounding and residual <= largest_residual
 
     def distance(candidate: tuple[float, float]) -> float:
         return abs(candidate[0] - value) if np.isfinite(candidate[0]) else np.inf
 
     candidates = recovered_multipliers(program, x)
-    if solution.row_dual is not None and np.isfinite(solution.row_dual).all():
-        candidates = chain([solution.row_dual], candidates)
+    proof = _usable(solution.row_dual, program.n_rows)
+    if proof is not None:
+        candidates = chain([proof], candidates)
     best: tuple[float, float] | None = None
-    proof = solution.row_dual
     for multipliers in candidates:
         candidate = dual_bound(program, x, multipliers)
         if best is None or proven(*candidate) or distance(candidate) < distance(best):
@@ -275,7 +281,7 @@ def _prove(
     # Of two bounds keep the one that says more; a certified one is not worth having where it says nothing.
     direction = -1.0 if program.maximize else 1.0
     weaker = check.bound is not None and direction * (check.bound - bound) > 0
-    return (check, proof) if weaker or residual > target or not np.isfinite(bound) else (certified, proof)
+    return (check, proof) if weaker or residual > largest_residual or not np.isfinite(bound) else (certified, proof)
 
 
 def _settle(termination: Termination, check: Verification, target: float) -> Termination:
