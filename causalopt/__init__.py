@@ -41,7 +41,13 @@ if TYPE_CHECKING:
     from causalopt.errors import CausaloptError as CausaloptError
 
 
+#: Modules that are part of the public interface.
+_MODULES = ("basis", "datasets", "errors")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"causalopt.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'causalopt' has no attribute {name!r}")
     value = getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -152,10 +152,9 @@ class Program:
 
     def check(self) -> None:
         """Raise `DataError` where a coefficient is NaN or infinite."""
-        for name, values in (("c", self.c), ("A", self.A.data), ("Q", None if self.Q is None else self.Q.data)):
-            with np.errstate(over="ignore", invalid="ignore"):
-                suspicious = values is not None and not np.isfinite(values.sum())
-            if suspicious and not np.isfinite(values).all():
+        coefficients = {"c": self.c, "A": self.A.data} | ({} if self.Q is None else {"Q": self.Q.data})
+        for name, values in coefficients.items():
+            if not np.isfinite(float(values.sum())) and not bool(np.isfinite(values).all()):
                 raise DataError(f"{name} holds a value that is not finite.")
         for name in ("row_lower", "row_upper", "lower", "upper"):
             if np.isnan(getattr(self, name)).any():

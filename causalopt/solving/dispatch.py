@@ -238,19 +238,19 @@ def solve_program(
     ledger = ledger or Ledger()
     backend.check_can_solve(program)
     options = options.replace(start=options.check_start(program.n_columns))
-    notes = _unused_options(backend, options)
+    shown = _unused_options(backend, options)  # what the user must hear of; other notes stay on the result
+    notes: list[str] = []
     solution = _trivial(program)
     if solution is not None:
         verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
     else:
-        solution, verified, check, more = _solve_in_parts(program, backend, options, tolerances, ledger)
-        notes += more
+        solution, verified, check, notes = _solve_in_parts(program, backend, options, tolerances, ledger)
     if not check.passed:
         raise _refusal(f"{backend.name} {backend.version()}", solution, check)
     if verified.termination.limit is not Limit.NONE and verified.termination.reason is not Reason.OPTIMAL:
         gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
-        notes.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
-    for note in notes:
+        shown.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
+    for note in shown:
         warnings.warn(note, CausaloptWarning, stacklevel=4)
     return _result(
         verified,
@@ -260,7 +260,7 @@ def solve_program(
         solver_version=backend.version(),
         license=str(backend.license()),
         reason=reason,
-        notes=notes,
+        notes=shown + notes,
     )
 
 
@@ -374,13 +374,17 @@ def _try_methods(
         )
         if check.passed and (stopped or not inconclusive):
             return *trial, notes
-        if outcome is None or (check.passed and found.has_solution):
-            outcome = trial
+        outcome = trial if outcome is None else max(outcome, trial, key=_usefulness)
         notes.append(f"{backend.name} ({method}): {solution.termination.raw if check.passed else check}{what_next}")
     if outcome is None:
         assert failure is not None
         raise failure
     return *outcome, notes
+
+
+def _usefulness(trial: tuple[Solution, Solution, Verification]) -> tuple[bool, float]:
+    _, verified, check = trial
+    return check.passed and verified.termination.has_solution, -np.inf if check.gap is None else -check.gap
 
 
 def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution, method: str) -> Solution:
@@ -405,7 +409,7 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
     if second.termination.has_solution and doubtful:
         return solution.replace(termination=Termination(Reason.NO_SOLUTION, raw=f"{raw}: it is feasible"))
     if second.termination.has_solution and _says_unbounded(solution):
-        return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None)
+        return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None, row_dual=None)
     return solution
 
 

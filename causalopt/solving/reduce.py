@@ -144,7 +144,7 @@ def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
 
     def restore(solution: Solution) -> Solution:
         if solution.row_dual is None or solution.x is None:
-            return solution.replace(farkas=None)
+            return solution.replace(row_dual=None, farkas=None)
         dual = np.zeros(program.n_rows)
         dual[kept] = solution.row_dual
         remaining = program.gradient(solution.x) - reduced.A.T @ solution.row_dual
