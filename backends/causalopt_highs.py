@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving.backend import Ability, Backend
+from causalopt.solving.backend import Ability, Backend, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 
@@ -55,7 +56,17 @@ class HighsBackend(Backend):
     distribution = "highspy"
     classes = frozenset({ProblemClass.LP, ProblemClass.MILP, ProblemClass.CONVEX_QP})
     abilities = frozenset(
-        {Ability.DUALS, Ability.START, Ability.SEED, Ability.THREADS, Ability.TIME_LIMIT, Ability.GAP, Ability.LOG}
+        {
+            Ability.SESSION,
+            Ability.DUALS,
+            Ability.START,
+            Ability.SEED,
+            Ability.THREADS,
+            Ability.TIME_LIMIT,
+            Ability.GAP,
+            Ability.LOG,
+            Ability.INCUMBENTS,
+        }
     )
 
     def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
@@ -71,32 +82,78 @@ class HighsBackend(Backend):
         """Solve a program; see `Backend.solve`."""
         import highspy
 
-        if program.maximize and program.Q is not None:
-            return _negated(self.solve(_as_minimisation(program), options, method))
+        negated = program.maximize and program.Q is not None
+        if negated:
+            program = _as_minimisation(program)
         start = perf_counter()
-        highs = highspy.Highs()
-        lines = _listen(highs) if options.log else None
-        if lines is None:
-            highs.setOptionValue("output_flag", False)
-        else:
-            highs.setOptionValue("log_to_console", False)
-        highs.resetGlobalScheduler(True)  # else a new number of threads is refused
-        _set_options(highspy, highs, options, method)
-        _pass_model(highspy, highs, program)
+        highs, lines = _load(highspy, program, options, method)
         values = options.check_start(program.n_columns)
         if values is not None:
             highs.setSolution(len(values), np.arange(len(values), dtype=np.int32), values)
-        loaded = perf_counter()
-        status = highs.run()
-        solved = perf_counter()
-        solution = _extract(highspy, highs, program, method)
-        if status == highspy.HighsStatus.kError and solution.termination.reason is Reason.ERROR:
-            raise SolverFailure(f"HiGHS failed ({solution.termination.raw}) with {method or 'its default method'}.")
-        extracted = perf_counter()
-        return solution.replace(
-            log="".join(lines or ()),
-            seconds={"load": loaded - start, "solve": solved - loaded, "extract": extracted - solved},
-        )
+        loaded = perf_counter() - start
+        solution = _run(highspy, highs, program, method, lines)
+        solution = solution.replace(seconds={"load": loaded, **solution.seconds})
+        return _negated(solution) if negated else solution
+
+    def session(self, program: Program, options: SolveOptions) -> LiveModel | None:
+        """Return a live LP, which keeps its simplex basis; MILPs and QPs keep nothing worth having in HiGHS."""
+        return _LiveHighs(program, options) if program.problem_class is ProblemClass.LP else None
+
+
+class _LiveHighs(LiveModel):
+    memory = "simplex basis"
+
+    def __init__(self, program: Program, options: SolveOptions) -> None:
+        import highspy
+
+        self.highspy = highspy
+        self.highs, self.lines = _load(highspy, program, options, "simplex")
+
+    def change(self, program: Program, changed: frozenset[str]) -> None:
+        columns = np.arange(program.n_columns, dtype=np.int32)
+        if "c" in changed:
+            self.highs.changeColsCost(len(columns), columns, program.c)
+        if changed & {"lower", "upper"}:
+            self.highs.changeColsBounds(len(columns), columns, program.lower, program.upper)
+        if changed & {"row_lower", "row_upper"}:
+            rows = np.arange(program.n_rows, dtype=np.int32)
+            self.highs.changeRowsBounds(len(rows), rows, program.row_lower, program.row_upper)
+
+    def solve(self, program: Program, options: SolveOptions) -> Solution:
+        if self.lines:
+            self.lines.clear()
+        if options.time_limit:  # HiGHS counts the time of all runs of a model
+            self.highs.setOptionValue("time_limit", self.highs.getRunTime() + options.time_limit)
+        return _run(self.highspy, self.highs, program, "simplex", self.lines)
+
+    def close(self) -> None:
+        self.highs.clear()
+
+
+def _load(highspy: Any, program: Program, options: SolveOptions, method: str) -> tuple[Any, list[str] | None]:
+    highs = highspy.Highs()
+    lines = _listen(highs, options) if options.log else None
+    if options.on_incumbent is not None and program.integer.any():
+        _report_incumbents(highs, options.on_incumbent)
+    if lines is None:
+        highs.setOptionValue("output_flag", False)
+    else:
+        highs.setOptionValue("log_to_console", False)
+    highs.resetGlobalScheduler(True)  # else a new number of threads is refused
+    _set_options(highspy, highs, options, method)
+    _pass_model(highspy, highs, program)
+    return highs, lines
+
+
+def _run(highspy: Any, highs: Any, program: Program, method: str, lines: list[str] | None) -> Solution:
+    start = perf_counter()
+    status = highs.run()
+    solved = perf_counter()
+    solution = _extract(highspy, highs, program, method)
+    if status == highspy.HighsStatus.kError and solution.termination.reason is Reason.ERROR:
+        raise SolverFailure(f"HiGHS failed ({solution.termination.raw}) with {method or 'its default method'}.")
+    seconds = {"solve": solved - start, "extract": perf_counter() - solved}
+    return solution.replace(log="".join(lines or ()), seconds=seconds)
 
 
 def _as_minimisation(program: Program) -> Program:
@@ -112,10 +169,24 @@ def _negated(solution: Solution) -> Solution:
     )
 
 
-def _listen(highs: Any) -> list[str]:
+def _listen(highs: Any, options: SolveOptions) -> list[str]:
     lines: list[str] = []
-    highs.cbLogging.subscribe(lambda event: lines.append(event.message))
+
+    def hear(event: Any) -> None:
+        lines.append(event.message)
+        if options.on_log is not None:
+            options.on_log(event.message)
+
+    highs.cbLogging.subscribe(hear)
     return lines
+
+
+def _report_incumbents(highs: Any, report: Callable[[Any, float, float], None]) -> None:
+    def improved(event: Any) -> None:
+        out = event.data_out
+        report(np.array(out.mip_solution), float(out.objective_function_value), float(out.mip_dual_bound))
+
+    highs.cbMipImprovingSolution.subscribe(improved)
 
 
 def _set_options(highspy: Any, highs: Any, options: SolveOptions, method: str) -> None:

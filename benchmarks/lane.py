@@ -65,7 +65,7 @@ def balance_data(n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def raw_highs(program: object, options: dict[str, object]) -> np.ndarray:
-    """What a careful user of highspy would write by hand for these arrays."""
+    """Do what a careful user of highspy would write by hand for these arrays."""
     import highspy
 
     h = highspy.Highs()

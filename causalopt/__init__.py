@@ -31,6 +31,8 @@ _PUBLIC = {
     "VerificationError": "causalopt.errors",
     "balance": "causalopt.problems.balance",
     "compile_model": "causalopt.modeling.compile",
+    "Session": "causalopt.solving.session",
+    "session": "causalopt.solving.session",
     "solve": "causalopt.solving.dispatch",
     "solvers": "causalopt.solving.catalogue",
 }

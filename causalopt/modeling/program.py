@@ -154,7 +154,9 @@ class Program:
         """Raise `DataError` where a coefficient is NaN or infinite."""
         coefficients = {"c": self.c, "A": self.A.data} | ({} if self.Q is None else {"Q": self.Q.data})
         for name, values in coefficients.items():
-            if not np.isfinite(float(values.sum())) and not bool(np.isfinite(values).all()):
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = float(values.sum())
+            if not np.isfinite(total) and not bool(np.isfinite(values).all()):
                 raise DataError(f"{name} holds a value that is not finite.")
         for name in ("row_lower", "row_upper", "lower", "upper"):
             if np.isnan(getattr(self, name)).any():

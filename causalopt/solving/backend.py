@@ -12,7 +12,7 @@ import enum
 import importlib.metadata
 import importlib.util
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from causalopt.errors import LicenseError, SolverNotAvailable, UnsupportedProblem
 from causalopt.modeling.program import ProblemClass, Program
@@ -37,6 +37,8 @@ class Ability(enum.StrEnum):
     """Stops at a time limit, with its incumbent where it has one."""
     GAP = "gap"
     """Stops at a relative gap."""
+    INCUMBENTS = "incumbents"
+    """Reports each better solution while it runs."""
     LOG = "log"
     """Returns its log."""
     DETERMINISTIC = "deterministic"
@@ -106,6 +108,34 @@ class License:
 OPEN_SOURCE = License("open source")
 
 
+#: What a session can change: the program's arrays of these names.
+CHANGEABLE = ("c", "lower", "upper", "row_lower", "row_upper")
+
+
+class LiveModel(abc.ABC):
+    """A solver's model, kept between solves. Backends subclass it.
+
+    Attributes
+    ----------
+    memory : str
+        What the solver keeps from one solve to the next, in words; empty where it starts afresh.
+    """
+
+    memory: ClassVar[str] = ""
+
+    @abc.abstractmethod
+    def change(self, program: Program, changed: frozenset[str]) -> None:
+        """Take over the arrays of `program` that are named in `changed` (of `CHANGEABLE`)."""
+
+    @abc.abstractmethod
+    def solve(self, program: Program, options: SolveOptions) -> Solution:
+        """Solve the model as it is now, and return a `Solution`."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release the solver's model and licence."""
+
+
 class Backend(abc.ABC):
     """A solver behind arrays. Subclass it, state the class variables, and write `solve`.
 
@@ -154,9 +184,9 @@ class Backend(abc.ABC):
             Where the solver stops with an error of its own.
         """
 
-    def session(self, program: Program, options: SolveOptions) -> Any:
-        """Return a live model of the program for re-solves with changed numbers."""
-        raise UnsupportedProblem(f"{self.name} has no sessions.")
+    def session(self, program: Program, options: SolveOptions) -> LiveModel | None:
+        """Return a live model of the program, or None where each solve would start afresh."""
+        return None
 
     def check_can_solve(self, program: Program) -> None:
         """Raise where the class or size of the program is beyond this backend."""

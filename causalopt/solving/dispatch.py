@@ -47,6 +47,8 @@ def solve(
     threads: int | None = None,
     seed: int = 0,
     start: Any = None,
+    isolate: bool = False,
+    memory_limit: float | None = None,
     log: bool = False,
     options: Mapping[str, Any] | None = None,
     tolerances: Tolerances | None = None,
@@ -69,6 +71,11 @@ def solve(
     seed : int
     start : (n,) array, or True, optional
         A solution to start from; True takes the values that the Pyomo variables hold.
+    isolate : bool
+        Solve in a process of its own: limits are hard, a crash of the solver is an error rather than the end of this
+        process, and incumbents survive both.
+    memory_limit : float, optional
+        GiB that the solver's process may hold; needs `isolate`.
     log : bool
         Keep the solver's log on the result.
     options : mapping, optional
@@ -102,12 +109,22 @@ def solve(
     (1.0, <Reason.OPTIMAL: 'optimal'>)
     """
     ledger = Ledger()
-    chosen = SolveOptions(time_limit, gap, threads, seed, None, log, dict(options or {}))
-    if formulation is not None and not hasattr(problem_or_model, "formulations"):
+    chosen = SolveOptions(
+        time_limit=time_limit,
+        gap=gap,
+        threads=threads,
+        seed=seed,
+        log=log,
+        solver_options=dict(options or {}),
+        isolate=isolate,
+        memory_limit=memory_limit,
+    )
+    is_problem = hasattr(problem_or_model, "fast_paths")
+    if formulation is not None and not is_problem:
         raise OptionError(f"formulation is {formulation!r}, but only problems have formulations.")
     if isinstance(problem_or_model, Program):
         return _solve_model(problem_or_model, None, solver, start, chosen, tolerances, ledger)
-    if hasattr(problem_or_model, "formulations"):
+    if is_problem:
         return _solve_problem(problem_or_model, solver, formulation, start, chosen, tolerances, ledger)
     if not hasattr(problem_or_model, "component_objects"):
         raise DataError(
@@ -160,11 +177,14 @@ def _solve_problem(
         program = compile_model(model)
     options = options.replace(start=start)
     fast_paths = problem.fast_paths(name)
+    result = None
     if solver in fast_paths or (solver == "auto" and fast_paths):
         path = solver if solver in fast_paths else next(iter(fast_paths))
         reason = "it was asked for" if solver == path else f"{path} is an exact algorithm for this problem"
         result = run_fast_path(program, path, fast_paths[path], options, tolerances, ledger, reason)
-    else:
+        if solver == "auto" and result.status.reason is Reason.NO_SOLUTION:
+            result = None  # it ran out of steps: a solver is next
+    if result is None:
         if solver not in backend_names() and ":" not in solver and solver != "auto":
             raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), *fast_paths]))
         backend, reason = choose_backend(program, solver)
@@ -237,6 +257,10 @@ def solve_program(
     """
     ledger = ledger or Ledger()
     backend.check_can_solve(program)
+    if options.isolate:
+        from causalopt.solving.isolate import IsolatedBackend
+
+        backend = IsolatedBackend(backend, options.memory_limit)
     options = options.replace(start=options.check_start(program.n_columns))
     shown = _unused_options(backend, options)  # what the user must hear of; other notes stay on the result
     notes: list[str] = []
@@ -252,16 +276,7 @@ def solve_program(
         shown.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
     for note in shown:
         warnings.warn(note, CausaloptWarning, stacklevel=4)
-    return _result(
-        verified,
-        check,
-        ledger,
-        solver=backend.name,
-        solver_version=backend.version(),
-        license=str(backend.license()),
-        reason=reason,
-        notes=shown + notes,
-    )
+    return verified_result(verified, check, ledger, backend, reason, shown + notes)
 
 
 def _unused_options(backend: Backend, options: SolveOptions) -> list[str]:
@@ -301,7 +316,9 @@ def _solve_in_parts(
     with ledger.phase("compile"):
         reduced, restore = reduction.reduce(program)
         if reduction.has_crossed_bounds(reduced):
-            solution = Solution(Termination(Reason.INFEASIBLE, raw="single-variable rows contradict each other"))
+            solution = Solution(
+                Termination(Reason.INFEASIBLE, raw="rows or bounds of one variable contradict each other")
+            )
             return solution, *verify(program, solution), []
         pieces = reduction.parts(reduced)
     if len(pieces) == 1:
@@ -427,6 +444,27 @@ def _refusal(solver: str, solution: Solution, check: Verification) -> Verificati
     )
 
 
+def verified_result(
+    solution: Solution,
+    check: Verification,
+    ledger: Ledger,
+    backend: Backend,
+    reason: str,
+    notes: list[str] | None = None,
+) -> Result:
+    """Return a backend's verified answer as a result."""
+    return _result(
+        solution,
+        check,
+        ledger,
+        solver=backend.name,
+        solver_version=backend.version(),
+        license=str(backend.license()),
+        reason=reason,
+        notes=notes,
+    )
+
+
 def _result(
     solution: Solution,
     check: Verification,
@@ -453,6 +491,7 @@ def _result(
         method=solution.method,
         solver_reason=reason,
         log=solution.log,
+        peak_memory=solution.peak_memory,
         warnings=tuple(notes or ()),
     )
 

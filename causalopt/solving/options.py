@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,6 +33,14 @@ class SolveOptions:
         Whether to keep the solver's log on the result.
     solver_options : mapping
         Options in the solver's own names, passed on as they are. An unknown name is an error.
+    isolate : bool
+        Solve in a process of its own.
+    memory_limit : float or None
+        GiB that this process may hold.
+    on_incumbent : callable or None
+        Called with values, objective and bound of each better solution, by backends that have the ability.
+    on_log : callable or None
+        Called with each line of the log as it is written, by backends that have the ability.
     """
 
     time_limit: float | None = None
@@ -42,12 +50,18 @@ class SolveOptions:
     start: Floats | None = None
     log: bool = False
     solver_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    isolate: bool = False
+    memory_limit: float | None = None
+    on_incumbent: Callable[[Floats, float, float], None] | None = None
+    on_log: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and not (_is_number(self.time_limit) and self.time_limit > 0):
             raise OptionError(f"time_limit is {self.time_limit!r}; it must be a positive number of seconds, or None.")
         if not (_is_number(self.gap) and 0 <= self.gap < np.inf):
             raise OptionError(f"gap is {self.gap!r}; it must be zero or positive.")
+        if self.memory_limit is not None and not (self.isolate and self.memory_limit > 0):
+            raise OptionError("memory_limit must be a positive number of GiB, and needs isolate=True.")
         if self.threads is not None and not (_is_number(self.threads, numbers.Integral) and self.threads >= 1):
             raise OptionError(f"threads is {self.threads!r}; it must be a positive whole number, or None.")
         if not (_is_number(self.seed, numbers.Integral) and self.seed >= 0):

@@ -2,6 +2,7 @@
 
 - Rows that are empty or open on both sides leave: HiPO answers wrongly, or crashes, on them.
 - Rows with a single entry become bounds of their column: interior-point solvers give wrong answers on them.
+- Bounds of integer columns become whole numbers: HiGHS answers wrongly where they are not.
 - Bounds that cross by no more than rounding are made to meet: solvers refuse them.
 - Fixed columns leave the quadratic form, where they would only look like negative curvature.
 - Rows and objectives in very large or small units are rescaled by powers of two, since solvers' tolerances are
@@ -36,6 +37,7 @@ def reduce(program: Program) -> tuple[Program, Restore]:
     for step in (
         _idle_rows_out,
         _singletons_to_bounds,
+        _whole_bounds,
         _close_crossings,
         _fixed_out_of_quadratic,
         _rescale_rows,
@@ -155,6 +157,22 @@ def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
         return solution.replace(row_dual=dual, farkas=None)
 
     return reduced, restore
+
+
+def _whole_bounds(program: Program) -> tuple[Program, Restore | None]:
+    """Round the bounds of integer columns inwards, but for what may be a rounding error."""
+    if not program.integer.any():
+        return program, None
+
+    def rounding(bound: Floats) -> Floats:
+        return np.where(np.isfinite(bound), 1e-9 * np.maximum(1.0, np.abs(bound)), 0.0)
+
+    lower, upper = program.lower, program.upper
+    rounded = program.replace(
+        lower=np.where(program.integer, np.ceil(lower - rounding(lower)), lower),
+        upper=np.where(program.integer, np.floor(upper + rounding(upper)), upper),
+    )
+    return rounded, None
 
 
 def _fixed_out_of_quadratic(program: Program) -> tuple[Program, Restore | None]:
@@ -321,4 +339,5 @@ def join(program: Program, pieces: Sequence[tuple[Ints, Ints]], solutions: Seque
         iterations=sum(s.iterations or 0 for s in solutions),
         nodes=sum(s.nodes or 0 for s in solutions),
         log="\n".join(s.log for s in solutions if s.log),
+        peak_memory=max((s.peak_memory for s in solutions if s.peak_memory is not None), default=None),
     )

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from causalopt.modeling.program import Floats
 
@@ -83,6 +83,8 @@ class Solution:
         Wall clock of `load`, `solve` and `extract`.
     iterations, nodes : int or None
     log : str
+    peak_memory : int or None
+        Bytes, where the solve ran in a process of its own.
     """
 
     termination: Termination
@@ -96,6 +98,7 @@ class Solution:
     iterations: int | None = None
     nodes: int | None = None
     log: str = ""
+    peak_memory: int | None = None
 
     def replace(self, **changes: Any) -> Solution:
         """Return a copy with some fields changed."""
@@ -191,6 +194,8 @@ class Result:
     row_dual : (m,) array or None
         Derivative of the objective with respect to each right-hand side.
     log : str
+    peak_memory : int or None
+        Bytes that the solver's process held, where it had one of its own.
     warnings : tuple of str
     """
 
@@ -209,6 +214,7 @@ class Result:
     method: str = ""
     solver_reason: str = ""
     log: str = ""
+    peak_memory: int | None = None
     warnings: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -219,6 +225,10 @@ class Result:
     def is_optimal(self) -> bool:
         """Whether the answer is optimal within the gap asked for."""
         return self.status.reason is Reason.OPTIMAL
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
     def facts(self) -> dict[str, str]:
         """Return what `summary` and `to_frame` show of the solve, as words."""

@@ -260,7 +260,7 @@ def test_every_basis_term_is_balanced_and_named(study):
 
 
 def test_unknown_covariate_in_the_basis_is_named(study):
-    with pytest.raises(co.DataError, match="'aeg'.*'age'"):
+    with pytest.raises(co.DataError, match=r"'aeg'.*'age'"):
         co.balance(study, treatment="t", covariates=COVARIATES, basis=[basis.moments(2, ["aeg"])])
 
 
@@ -329,7 +329,7 @@ def test_summary_and_frame_say_what_was_solved(study):
 @BOTH
 def test_infeasible_tolerances_are_explained_by_covariate(study, solver):
     df = study.assign(age=np.where(study["t"] == 1, study["age"] + 40, study["age"]))
-    with pytest.raises(co.InfeasibleError, match="age 0.01 ->") as caught:
+    with pytest.raises(co.InfeasibleError, match=r"age 0\.01 ->") as caught:
         co.balance(df, treatment="t", covariates=COVARIATES, tolerance=0.01, solver=solver)
     table = caught.value.explanation
     assert table.loc["age", "smallest alone"] > 0.01 and np.isinf(table.loc["income", "smallest alone"])
@@ -427,9 +427,9 @@ def test_treatment_among_covariates_is_refused(study):
 
 def test_outcome_with_missing_values_or_wrong_name_is_refused(study):
     result = co.balance(study, treatment="t", covariates=COVARIATES)
-    with pytest.raises(co.DataError, match="'why'.*'y'|Unknown column"):
+    with pytest.raises(co.DataError, match=r"Unknown column 'why'"):
         result.estimate("why")
-    with pytest.raises(co.DataError, match="missing or infinite values.*'unit2'"):
+    with pytest.raises(co.DataError, match=r"missing or infinite values.*'unit2'"):
         result.estimate(study["y"].where(study.index != "unit2"))
 
 

@@ -1,0 +1,260 @@
+"""A solve in a process of its own, with hard limits on time and memory; what it found survives its end.
+
+The child imports NumPy, SciPy's sparse matrices and its solver, nothing else. It reads one pickled job from its
+standard input and writes pickled messages to a pipe: log lines, incumbents, and the answer. It ends when its parent
+does, because its standard input then closes. Nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from time import perf_counter
+from typing import Any, BinaryIO, ClassVar
+
+from causalopt.errors import CausaloptError, OptionError, SolverFailure
+from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.backend import Ability, Backend, License
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Limit, Reason, Solution, Termination
+
+#: Seconds beyond the time limit that a solver has for stopping by itself, before its process is killed.
+GRACE = 1.0
+
+#: Seconds between looks at the child's memory.
+HEARTBEAT = 0.02
+
+GIB = 2**30
+
+
+class IsolatedBackend(Backend):
+    """A backend whose solves run in a process of their own.
+
+    Parameters
+    ----------
+    inner : Backend
+    memory_limit : float or None
+        GiB that the process may hold.
+    """
+
+    name: ClassVar[str] = "isolated"
+    package: ClassVar[str] = "causalopt"
+    distribution: ClassVar[str] = "causalopt"
+    classes: ClassVar[frozenset[ProblemClass]] = frozenset(ProblemClass)
+    abilities: ClassVar[frozenset[Ability]] = frozenset()
+
+    def __init__(self, inner: Backend, memory_limit: float | None = None) -> None:
+        self.inner, self.memory_limit = inner, memory_limit
+        for attribute in ("name", "package", "distribution", "classes", "abilities", "open_source"):
+            setattr(self, attribute, getattr(inner, attribute))
+
+    def version(self) -> str:
+        """Return the version of the solver inside."""
+        return self.inner.version()
+
+    def license(self) -> License:
+        """Return the licence of the solver inside."""
+        return self.inner.license()
+
+    def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
+        """Return the methods of the solver inside."""
+        return self.inner.methods(program, options)
+
+    def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
+        """Solve in a child process; see `Backend.solve`.
+
+        Raises
+        ------
+        OptionError
+            Where the memory limit is smaller than the program itself.
+        SolverFailure
+            Where the process crashes, with the last lines that it wrote.
+        """
+        self._check_memory(program)
+        start = perf_counter()
+        child = _Child(self.inner, program, options, method)
+        try:
+            return child.wait(options, self.memory_limit, start)
+        finally:
+            child.end()
+
+    def _check_memory(self, program: Program) -> None:
+        size = program_bytes(program) / GIB
+        if self.memory_limit is not None and size > self.memory_limit:
+            raise OptionError(
+                f"memory_limit is {self.memory_limit:.3g} GiB, but the program's own arrays take {size:.3g} GiB."
+            )
+
+
+def program_bytes(program: Program) -> int:
+    """Return the size of a program's arrays in bytes."""
+    arrays = [program.c, program.row_lower, program.row_upper, program.lower, program.upper, program.integer]
+    for matrix in (program.A, program.Q):
+        if matrix is not None:
+            arrays += [matrix.data, matrix.indices, matrix.indptr]
+    return sum(array.nbytes for array in arrays)
+
+
+class _Child:
+    """The parent's end of a solve in another process."""
+
+    def __init__(self, backend: Backend, program: Program, options: SolveOptions, method: str) -> None:
+        self.options = options
+        # The child's output of any kind is shown only if it crashes.
+        read_end, write_end = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from causalopt.solving.isolate import work; work()", str(write_end)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[write_end],
+            start_new_session=True,  # Ctrl-C is for the parent, which decides
+        )
+        os.close(write_end)
+        self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.lines: deque[str] = deque(maxlen=40)
+        self.incumbent: tuple[Any, float, float] | None = None
+        quiet = options.replace(on_incumbent=None, on_log=None, log=True)
+        job = (backend, program.replace(columns=(), rows=()), quiet, method, list(sys.path))
+        self.threads = [
+            threading.Thread(target=self._send, args=(job,), daemon=True),
+            threading.Thread(target=self._receive, args=(os.fdopen(read_end, "rb"),), daemon=True),
+            threading.Thread(target=self._listen, daemon=True),
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self, job: tuple[Any, ...]) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # the child has died: `_receive` sees that
+            pickle.dump(job, self.process.stdin, protocol=5)
+            self.process.stdin.flush()  # but not closed: its end tells the child that its parent has gone
+
+    def _receive(self, stream: BinaryIO) -> None:
+        with stream:
+            while True:
+                try:
+                    self.messages.put(pickle.load(stream))
+                except (EOFError, pickle.UnpicklingError):
+                    self.messages.put(("gone", None))
+                    return
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.decode(errors="replace"))
+
+    def wait(self, options: SolveOptions, memory_limit: float | None, start: float) -> Solution:
+        deadline = None if options.time_limit is None else start + options.time_limit + GRACE
+        peak = 0
+        while True:
+            try:
+                kind, content = self.messages.get(timeout=HEARTBEAT)
+            except queue.Empty:
+                kind, content = "", None
+            except KeyboardInterrupt:
+                if self.incumbent is None:
+                    raise
+                return self._stopped(Limit.INTERRUPT, "interrupted by the user", peak, start)
+            if kind == "log":
+                self.lines.append(content)
+                if options.on_log is not None:
+                    options.on_log(content)
+            elif kind == "incumbent":
+                self.incumbent = content
+                if options.on_incumbent is not None:
+                    options.on_incumbent(*content)
+            elif kind == "answer":
+                solution: Solution = content
+                log = solution.log if options.log else ""
+                return solution.replace(log=log, peak_memory=max(solution.peak_memory or 0, peak))
+            elif kind == "error":
+                raise content
+            elif kind == "gone":
+                self._report_crash()
+            peak = max(peak, resident_bytes(self.process.pid))
+            if memory_limit is not None and peak > memory_limit * GIB:
+                return self._stopped(Limit.MEMORY, f"killed at {peak / GIB:.2f} GiB", peak, start)
+            if deadline is not None and perf_counter() > deadline:
+                return self._stopped(Limit.TIME, f"killed {GRACE:g} s after its time limit", peak, start)
+
+    def _stopped(self, limit: Limit, raw: str, peak: int, start: float) -> Solution:
+        common: dict[str, Any] = {"seconds": {"solve": perf_counter() - start}, "peak_memory": peak}
+        common["log"] = "".join(self.lines) if self.options.log else ""
+        if self.incumbent is None:
+            return Solution(Termination(Reason.NO_SOLUTION, limit, raw), **common)
+        x, objective, bound = self.incumbent
+        return Solution(Termination(Reason.FEASIBLE, limit, raw), x=x, objective=objective, bound=bound, **common)
+
+    def _report_crash(self) -> None:
+        code = self.process.wait()
+        self.threads[2].join(timeout=1.0)
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        last = "".join(self.lines).strip() or "it wrote nothing"
+        raise SolverFailure(f"The solver's process crashed ({how}). Its last words:\n{last}")
+
+    def end(self) -> None:
+        """Kill the child if it still runs, and close all pipes."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stderr):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        for thread in self.threads:
+            thread.join(timeout=1.0)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process holds now; 0 where the system does not tell, or it has ended."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def work() -> None:
+    """Run as the child: read a job, solve it, and write messages to the pipe whose number is the argument."""
+    pipe = os.fdopen(int(sys.argv[1]), "wb")
+    lock = threading.Lock()
+
+    def send(kind: str, content: Any) -> None:
+        with lock:
+            pickle.dump((kind, content), pipe, protocol=5)
+            pipe.flush()
+
+    backend, program, options, method, path = pickle.load(sys.stdin.buffer)
+    sys.path[:] = path
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    options = dataclasses.replace(
+        options,
+        on_log=lambda line: send("log", line),
+        on_incumbent=lambda x, objective, bound: send("incumbent", (x, objective, bound)),
+    )
+    try:
+        solution = backend.solve(program, options, method)
+    except CausaloptError as error:
+        send("error", error)
+        return
+    except MemoryError:
+        send("error", SolverFailure("The solver's process ran out of memory."))
+        return
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    send("answer", solution.replace(peak_memory=peak))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()  # returns when the parent closes it, or has ended
+    os._exit(1)

@@ -1,0 +1,148 @@
+"""Re-solves of one program with changed numbers, on a live model of the solver where it has one."""
+
+from __future__ import annotations
+
+import warnings
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from causalopt.errors import CausaloptError, CausaloptWarning, DataError
+from causalopt.modeling.program import Floats, Program
+from causalopt.solving.backend import CHANGEABLE, LiveModel
+from causalopt.solving.dispatch import choose_backend, solve_program, verified_result
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Ledger, Limit, Reason, Result
+from causalopt.solving.verify import Tolerances, verify
+
+
+class Session:
+    """Solve a program again and again with other costs, bounds or right-hand sides; verified each time.
+
+    Parameters
+    ----------
+    program : Program
+    solver : str
+        A backend's name, or "auto".
+    **options
+        As in `solve`: time_limit, gap, threads, seed, options, tolerances.
+
+    Attributes
+    ----------
+    memory : str
+        What the solver keeps between solves ("simplex basis", "model"), empty where each solve starts afresh.
+
+    Raises
+    ------
+    DataError
+        For a change of the wrong shape, or a session that is closed.
+
+    Examples
+    --------
+    >>> from causalopt import Program
+    >>> program = Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], row_lower=1.0)
+    >>> with Session(program, "highs") as session:
+    ...     first = session.solve()
+    ...     second = session.solve(c=[3.0, 2.0])
+    >>> first.objective, second.objective, session.memory
+    (1.0, 2.0, 'simplex basis')
+    """
+
+    def __init__(self, program: Program, solver: str = "auto", **options: Any) -> None:
+        self.tolerances: Tolerances | None = options.pop("tolerances", None)
+        solver_options = options.pop("options", None) or {}
+        try:
+            self.options = SolveOptions(**options, solver_options=solver_options)
+        except TypeError as error:
+            raise DataError(f"A session takes the options of solve(): {error}.") from None
+        self.backend, self.reason = choose_backend(program, solver)
+        self.backend.check_can_solve(program)
+        self.program = program
+        self._live: LiveModel | None = self.backend.session(program, self.options)
+        self._open_state = True
+        if self._live is None:
+            warnings.warn(
+                f"{self.backend.name} keeps nothing between solves of a {program.problem_class}: each starts afresh.",
+                CausaloptWarning,
+                stacklevel=2,
+            )
+
+    @property
+    def memory(self) -> str:
+        """What the solver keeps from one solve to the next."""
+        return "" if self._live is None else self._live.memory
+
+    def solve(self, **changes: npt.ArrayLike) -> Result:
+        """Change some of c, lower, upper, row_lower and row_upper (full arrays or scalars), and solve.
+
+        Changes stay for the next solve. Where the live model's answer does not survive verification, the program is
+        solved afresh, and the result's warnings say so.
+        """
+        if not self._open_state:
+            raise DataError("This session is closed; open a new one.")
+        ledger = Ledger()
+        with ledger.phase("compile"):
+            self.program = self._changed(changes)
+        if self._live is None:
+            return solve_program(self.program, self.backend, self.options, self.tolerances, ledger, self.reason)
+        note = "the live model failed"
+        try:
+            with ledger.phase("load"):
+                self._live.change(self.program, frozenset(changes))
+            solution = self._live.solve(self.program, self.options)
+            for phase, value in solution.seconds.items():
+                ledger.add(phase, value)
+            with ledger.phase("verify"):
+                verified, check = verify(self.program, solution, gap=self.options.gap, tolerances=self.tolerances)
+            settled = solution.termination.reason not in (Reason.NO_SOLUTION, Reason.ERROR)
+            if check.passed and (settled or solution.termination.limit is not Limit.NONE):
+                return verified_result(verified, check, ledger, self.backend, self.reason)
+            note = str(check) if not check.passed else solution.termination.raw
+        except CausaloptError as error:
+            note = str(error)
+        result = solve_program(self.program, self.backend, self.options, self.tolerances, ledger, self.reason)
+        return result.replace(
+            warnings=(*result.warnings, f"Solved afresh, since the live model's answer failed: {note}")
+        )
+
+    def _changed(self, changes: dict[str, npt.ArrayLike]) -> Program:
+        arrays: dict[str, Floats] = {}
+        for name, values in changes.items():
+            if name not in CHANGEABLE:
+                raise DataError(f"A session can change {', '.join(CHANGEABLE)}; not {name!r}.")
+            old = getattr(self.program, name)
+            new = np.asarray(values, dtype=float)
+            if new.ndim and new.shape != old.shape:
+                raise DataError(f"{name} has shape {new.shape}; the program needs {old.shape}.")
+            if np.isnan(new).any() or (name == "c" and not np.isfinite(new).all()):
+                raise DataError(f"{name} holds values that are not finite.")
+            arrays[name] = np.array(np.broadcast_to(new, old.shape))
+        return self.program.replace(**arrays)
+
+    def close(self) -> None:
+        """Release the solver's model; closing twice is harmless."""
+        if self._live is not None:
+            self._live.close()
+        self._live, self._open_state = None, False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def session(problem_or_model: Any, solver: str = "auto", *, formulation: str | None = None, **options: Any) -> Session:
+    """Open a session on a problem, a Pyomo model or a program; see `Session`."""
+    if isinstance(problem_or_model, Program):
+        return Session(problem_or_model, solver, **options)
+    from causalopt.modeling.compile import compile_model
+
+    model = problem_or_model
+    if hasattr(model, "fast_paths"):
+        model = model.build(formulation)
+    return Session(compile_model(model), solver, **options)
