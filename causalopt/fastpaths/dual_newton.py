@@ -76,6 +76,15 @@ class SeparableQP:
             total += right @ block.T
         return total if weighted else total * float(np.asarray(self.spread))
 
+    def absorbing(self) -> Floats | None:
+        """Return multipliers of the exact rows whose combination is positive on every column, or None."""
+        positive = np.flatnonzero((self.rows.min(axis=1) > 0) & (self.tolerance == 0))
+        if len(positive) == 0:
+            return None
+        multipliers = np.zeros(len(self.rows))
+        multipliers[positive[-1]] = 1.0
+        return multipliers
+
     def cost(self, u: Floats) -> float:
         """Return sum (u - base)^2 / (2 spread)."""
         d = u - self.base
@@ -224,7 +233,8 @@ def _box_dual_point(h: Floats, linear: Floats, tolerance: Floats) -> Floats:
 def _farkas(problem: SeparableQP, direction: Floats) -> Floats | None:
     """Return multipliers that prove infeasibility, if `direction` is near some: more is needed than any u can give.
 
-    Where u has no upper bound, a row with positive entries (the sum of the weights) absorbs what is left positive.
+    Where u has no upper bound, a row, or combination of rows, with positive entries (the sum of the weights) absorbs
+    what is left positive.
     """
     largest = np.abs(direction).max()
     if largest == 0:
@@ -232,11 +242,10 @@ def _farkas(problem: SeparableQP, direction: Floats) -> Floats | None:
     y = direction / largest
     weights = y @ problem.rows
     if not np.isfinite(problem.upper).all():
-        absorbing = np.flatnonzero((problem.rows.min(axis=1) > 0) & (problem.tolerance == 0))
-        if len(absorbing):
-            row = absorbing[-1]
-            excess = max(float((weights / problem.rows[row]).max()), 0.0)
-            y[row] -= excess
+        absorbing = problem.absorbing()
+        if absorbing is not None:
+            excess = max(float((weights / (absorbing @ problem.rows)).max()), 0.0)
+            y -= excess * absorbing
             weights = y @ problem.rows
             np.minimum(weights, 0.0, out=weights)  # what rounding leaves above zero
     weights[
