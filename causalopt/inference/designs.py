@@ -1,0 +1,582 @@
+"""Randomization designs: treatment probabilities, their covariance, sampling in bulk, and enumeration.
+
+A design is the known distribution of the treatment vector Z. Where the covariance of Z has a closed form it is exact;
+elsewhere it is found by enumeration where the design is small, else simulated, with its standard error.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from itertools import combinations
+from math import comb, prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from causalopt.errors import DataError
+from causalopt.modeling.program import Bools, Floats, Ints
+
+#: Designs with at most this many assignments are enumerated where they have no closed form.
+ENUMERATION_LIMIT = 200_000
+
+#: Largest number of units for which an n x n covariance is formed.
+LARGEST_COVARIANCE = 5_000
+
+#: Entries of a block of draws that are worked on at once: bounds the memory of a simulation.
+BLOCK = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moments:
+    """Probabilities and covariance of a treatment vector.
+
+    Attributes
+    ----------
+    probabilities : (n,) array
+        P_i = P(Z_i = 1).
+    covariance : (n, n) array
+        Sigma = Cov(Z).
+    error : (n, n) array or None
+        Standard error of each entry of a simulated covariance; None where it is exact.
+    draws : int
+        How many assignments it was simulated from, or 0.
+    """
+
+    probabilities: Floats
+    covariance: Floats
+    error: Floats | None = None
+    draws: int = 0
+
+
+class Design(abc.ABC):
+    """The known distribution of a 0/1 treatment vector.
+
+    Methods take the number of units `n`, which designs that list their units need not be told.
+    """
+
+    #: Number of units where the design itself says it.
+    _n: int | None = None
+
+    def units(self, n: int | None = None) -> int:
+        """Return the number of units.
+
+        Raises
+        ------
+        DataError
+            Where it is not known, or contradicts the design.
+        """
+        if n is None and self._n is None:
+            raise DataError(f"{self} fits any number of units: say n=.")
+        if n is not None and self._n is not None and n != self._n:
+            raise DataError(f"The design is for {self._n} units, but there are {n}.")
+        size = int(self._n if n is None else n)  # type: ignore[arg-type]
+        self._check(size)
+        return size
+
+    def _check(self, n: int) -> None:
+        """Raise `DataError` where the design is impossible with n units."""
+        if n < 1:
+            raise DataError(f"A design needs units; there are {n}.")
+
+    @abc.abstractmethod
+    def probabilities(self, n: int | None = None) -> Floats:
+        """Return P(Z_i = 1) of every unit, as an (n,) array."""
+
+    @abc.abstractmethod
+    def moments(self, n: int | None = None) -> Moments:
+        """Return probabilities and covariance, with standard errors where they are simulated."""
+
+    def covariance(self, n: int | None = None) -> Floats:
+        """Return Cov(Z), an (n, n) array."""
+        return self.moments(n).covariance
+
+    @abc.abstractmethod
+    def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
+        """Return `draws` assignments as a (draws, n) bool array; the same seed gives the same ones."""
+
+    def count(self, n: int | None = None) -> int | None:
+        """Return how many assignments the design can produce, or None where it cannot say."""
+        return None
+
+    def enumerate(self, n: int | None = None) -> tuple[Bools, Floats]:
+        """Return all assignments, as an (m, n) bool array, and their probabilities.
+
+        Raises
+        ------
+        DataError
+            Where they are too many, or the design cannot list them.
+        """
+        size = self.units(n)
+        count = self.count(size)
+        if count is None or count > ENUMERATION_LIMIT:
+            many = "an unknown number of" if count is None else f"{count:,}"
+            raise DataError(
+                f"{self} has {many} assignments of {size} units; at most {ENUMERATION_LIMIT:,} are enumerated. "
+                "Sample from it instead."
+            )
+        return self._enumerate(size)
+
+    def _enumerate(self, n: int) -> tuple[Bools, Floats]:
+        raise NotImplementedError
+
+    def fixed_size(self, n: int | None = None) -> int | None:
+        """Return the number of treated units where every assignment has the same, else None."""
+        return None
+
+    def obstacle(self, z: Bools) -> str | None:
+        """Return why the design cannot produce this assignment, in words, or None where it can."""
+        return None
+
+    def refuse(self, z: Bools) -> None:
+        """Raise `DataError` where the design cannot produce this assignment."""
+        why = self.obstacle(z)
+        if why:
+            raise DataError(
+                f"The design cannot produce this treatment: {why}. Check that rows are in the order of the design, "
+                "and that it is the design that was used."
+            )
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+
+def _whole(value: Any, what: str) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise DataError(f"{what} is {value!r}; a whole number is needed.")
+    return int(value)
+
+
+def choose(n: int, k: int) -> Bools:
+    """Return all ways to treat k of n units, as a (comb(n, k), n) bool array."""
+    chosen = np.fromiter((i for c in combinations(range(n), k) for i in c), dtype=np.int64, count=comb(n, k) * k)
+    z = np.zeros((comb(n, k), n), dtype=bool)
+    z[np.repeat(np.arange(len(z)), k), chosen] = True
+    return z
+
+
+def exchangeable_covariance(n: int, treated: int) -> Floats:
+    """Return the covariance of complete randomization: p(1 - p) n/(n - 1) (I - 11'/n) with p = treated/n."""
+    p = treated / n
+    return np.asarray(p * (1 - p) * n / (n - 1) * (np.eye(n) - 1.0 / n))
+
+
+def refuse_large(n: int) -> None:
+    """Raise `DataError` where an n x n covariance would not be formed."""
+    if n > LARGEST_COVARIANCE:
+        raise DataError(
+            f"The covariance of {n:,} units has {n:,} x {n:,} entries; at most {LARGEST_COVARIANCE:,} units are "
+            "handled. Use method='isotone' or 'conservative' of causal_bootstrap, which need none."
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompleteRandomization(Design):
+    """Treat `n_treated` of the units, all subsets being equally likely.
+
+    Parameters
+    ----------
+    n_treated : int
+        At least one, and fewer than the units.
+
+    Examples
+    --------
+    >>> design = CompleteRandomization(2)
+    >>> design.probabilities(4)
+    array([0.5, 0.5, 0.5, 0.5])
+    >>> design.count(4)
+    6
+    """
+
+    n_treated: int
+
+    def __post_init__(self) -> None:
+        _whole(self.n_treated, "n_treated")
+
+    def _check(self, n: int) -> None:
+        if not 0 < self.n_treated < n:
+            raise DataError(
+                f"{self.n_treated} of {n} units are to be treated: one group is empty, and treatment probabilities "
+                "must lie strictly between 0 and 1."
+            )
+
+    def probabilities(self, n: int | None = None) -> Floats:
+        """Return P(Z_i = 1) of every unit, as an (n,) array."""
+        size = self.units(n)
+        return np.full(size, self.n_treated / size)
+
+    def moments(self, n: int | None = None) -> Moments:
+        """Return probabilities and covariance."""
+        size = self.units(n)
+        refuse_large(size)
+        return Moments(self.probabilities(size), exchangeable_covariance(size, self.n_treated))
+
+    def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
+        """Return `draws` assignments as a (draws, n) bool array."""
+        size = self.units(n)
+        return _permuted(np.arange(size) < self.n_treated, draws, np.random.default_rng(seed))
+
+    def count(self, n: int | None = None) -> int:
+        """Return how many assignments the design can produce."""
+        return comb(self.units(n), self.n_treated)
+
+    def _enumerate(self, n: int) -> tuple[Bools, Floats]:
+        z = choose(n, self.n_treated)
+        return z, np.full(len(z), 1.0 / len(z))
+
+    def fixed_size(self, n: int | None = None) -> int:
+        """Return the number of treated units."""
+        return self.n_treated
+
+    def obstacle(self, z: Bools) -> str | None:
+        """Return why the design cannot produce this assignment, or None."""
+        if z.sum() != self.n_treated:
+            return f"{int(z.sum())} units are treated, the design treats {self.n_treated}"
+        return None
+
+
+def _permuted(row: Bools, draws: int, rng: np.random.Generator) -> Bools:
+    z = np.empty((draws, len(row)), dtype=bool)
+    step = max(1, BLOCK // max(len(row), 1))
+    for start in range(0, draws, step):
+        block = z[start : start + step]
+        block[:] = row
+        rng.permuted(block, axis=1, out=block)
+    return z
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bernoulli(Design):
+    """Treat each unit independently with its own probability.
+
+    Parameters
+    ----------
+    p : float or (n,) array
+        Strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> Bernoulli(0.5).covariance(2)
+    array([[0.25, 0.  ],
+           [0.  , 0.25]])
+    """
+
+    p: Any
+
+    def __post_init__(self) -> None:
+        values = read_probabilities(self.p)
+        object.__setattr__(self, "p", float(values) if values.ndim == 0 else values)
+        if values.ndim:
+            object.__setattr__(self, "_n", len(values))
+
+    def probabilities(self, n: int | None = None) -> Floats:
+        """Return P(Z_i = 1) of every unit, as an (n,) array."""
+        return np.broadcast_to(self.p, self.units(n)).astype(float)
+
+    def moments(self, n: int | None = None) -> Moments:
+        """Return probabilities and covariance."""
+        p = self.probabilities(n)
+        refuse_large(len(p))
+        return Moments(p, np.diag(p * (1 - p)))
+
+    def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
+        """Return `draws` assignments as a (draws, n) bool array."""
+        p = self.probabilities(n)
+        return np.asarray(np.random.default_rng(seed).random((draws, len(p))) < p)
+
+    def count(self, n: int | None = None) -> int:
+        """Return how many assignments the design can produce."""
+        return 1 << self.units(n)
+
+    def _enumerate(self, n: int) -> tuple[Bools, Floats]:
+        z = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1 == 1
+        p = self.probabilities(n)
+        return z, np.where(z, p, 1 - p).prod(axis=1)
+
+
+def read_probabilities(p: Any) -> Floats:
+    """Return treatment probabilities as an array, or raise `DataError` naming those that are not between 0 and 1."""
+    try:
+        values = np.asarray(p, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"The treatment probabilities are not numbers: {p!r}.") from None
+    if values.ndim > 1 or values.size == 0:
+        raise DataError(f"The treatment probabilities have shape {values.shape}; one number, or one a unit, is needed.")
+    bad = np.flatnonzero(~((values > 0) & (values < 1)))
+    if len(bad):
+        shown = ", ".join(f"{values.ravel()[i]:g} (unit {i})" for i in bad[:5])
+        raise DataError(
+            f"{len(bad)} treatment probabilities are not strictly between 0 and 1: {shown}. A unit whose treatment is "
+            "certain says nothing about its other outcome: leave it out."
+        )
+    return values
+
+
+class Blocks(Design):
+    """Complete randomization within each of several groups of units, independently: the base of three designs."""
+
+    _members: tuple[Ints, ...]
+    _treated: tuple[int, ...]
+
+    def probabilities(self, n: int | None = None) -> Floats:
+        """Return P(Z_i = 1) of every unit, as an (n,) array."""
+        p = np.empty(self.units(n))
+        for members, treated in zip(self._members, self._treated, strict=True):
+            p[members] = treated / len(members)
+        return p
+
+    def moments(self, n: int | None = None) -> Moments:
+        """Return probabilities and covariance."""
+        size = self.units(n)
+        refuse_large(size)
+        sigma = np.zeros((size, size))
+        for members, treated in zip(self._members, self._treated, strict=True):
+            sigma[np.ix_(members, members)] = exchangeable_covariance(len(members), treated)
+        return Moments(self.probabilities(size), sigma)
+
+    def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
+        """Return `draws` assignments as a (draws, n) bool array."""
+        z = np.empty((draws, self.units(n)), dtype=bool)
+        rng = np.random.default_rng(seed)
+        sizes = np.array([len(m) for m in self._members])
+        for size, treated in {(len(m), k) for m, k in zip(self._members, self._treated, strict=True)}:
+            alike = [m for m, k in zip(self._members, self._treated, strict=True) if (len(m), k) == (size, treated)]
+            drawn = _permuted(np.arange(size) < treated, draws * len(alike), rng)
+            z[:, np.concatenate(alike)] = drawn.reshape(draws, len(alike) * size)
+        assert sizes.sum() == z.shape[1]
+        return z
+
+    def count(self, n: int | None = None) -> int:
+        """Return how many assignments the design can produce."""
+        self.units(n)
+        return prod(comb(len(m), k) for m, k in zip(self._members, self._treated, strict=True))
+
+    def _enumerate(self, n: int) -> tuple[Bools, Floats]:
+        z = np.zeros((1, n), dtype=bool)
+        for members, treated in zip(self._members, self._treated, strict=True):
+            block = choose(len(members), treated)
+            repeated = np.repeat(z, len(block), axis=0)
+            repeated[:, members] = np.tile(block, (len(z), 1))
+            z = repeated
+        return z, np.full(len(z), 1.0 / len(z))
+
+    def fixed_size(self, n: int | None = None) -> int:
+        """Return the number of treated units."""
+        return sum(self._treated)
+
+
+def _groups(labels: Any, what: str) -> tuple[list[Any], tuple[Ints, ...]]:
+    """Return the distinct labels in order of appearance, and the positions of each."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or len(array) == 0:
+        raise DataError(f"{what} must hold one label a unit; its shape is {array.shape}.")
+    import pandas as pd
+
+    codes, levels = pd.factorize(array)
+    if (codes < 0).any():
+        raise DataError(f"{what} is missing for unit {int(np.flatnonzero(codes < 0)[0])}.")
+    order = np.argsort(codes, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    return [level.item() if isinstance(level, np.generic) else level for level in levels], tuple(members)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stratified(Blocks):
+    """Complete randomization within strata, independently.
+
+    Parameters
+    ----------
+    strata : (n,) labels
+    n_treated : int or mapping from stratum to int
+        How many units of each stratum are treated.
+
+    Examples
+    --------
+    >>> design = Stratified(["a", "a", "b", "b", "b"], {"a": 1, "b": 2})
+    >>> design.probabilities().round(3)
+    array([0.5  , 0.5  , 0.667, 0.667, 0.667])
+    """
+
+    strata: Any
+    n_treated: int | Mapping[Any, int]
+
+    def __post_init__(self) -> None:
+        levels, members = _groups(self.strata, "strata")
+        given = self.n_treated
+        if isinstance(given, Mapping):
+            missing = [level for level in levels if level not in given]
+            if missing:
+                raise DataError(f"n_treated names no number for stratum {missing[0]!r}.")
+            unknown = [key for key in given if key not in levels]
+            if unknown:
+                raise DataError(f"n_treated names {unknown[0]!r}, which is not a stratum.")
+        counts = [_whole(given[s] if isinstance(given, Mapping) else given, f"n_treated of {s!r}") for s in levels]
+        for level, who, k in zip(levels, members, counts, strict=True):
+            if not 0 < k < len(who):
+                raise DataError(
+                    f"Stratum {level!r} has {len(who)} unit(s), of which {k} are to be treated: each needs a treated "
+                    "and an untreated one. Merge it with another."
+                )
+        for name, value in (("_members", members), ("_treated", tuple(counts)), ("_n", sum(map(len, members)))):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_levels", levels)
+
+    def obstacle(self, z: Bools) -> str | None:
+        """Return why the design cannot produce this assignment, or None."""
+        for level, members, k in zip(self._levels, self._members, self._treated, strict=True):  # type: ignore[attr-defined]
+            if z[members].sum() != k:
+                return f"stratum {level!r} has {int(z[members].sum())} treated units, the design treats {k}"
+        return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MatchedPairs(Blocks):
+    """Treat one unit of each pair, with probability one half.
+
+    Parameters
+    ----------
+    pairs : (n,) labels, or (n/2, 2) array of positions
+        A label for each unit, every label occurring twice; or the positions of the two units of each pair.
+
+    Examples
+    --------
+    >>> MatchedPairs(["a", "a", "b", "b"]).covariance()
+    array([[ 0.25, -0.25,  0.  ,  0.  ],
+           [-0.25,  0.25,  0.  ,  0.  ],
+           [ 0.  ,  0.  ,  0.25, -0.25],
+           [ 0.  ,  0.  , -0.25,  0.25]])
+    """
+
+    pairs: Any
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.pairs)
+        if array.ndim == 2 and array.shape[1] == 2 and np.issubdtype(array.dtype, np.integer):
+            if not np.array_equal(np.sort(array, axis=None), np.arange(array.size)):
+                raise DataError(
+                    f"pairs must name every position 0 to {array.size - 1} exactly once; or give one label a unit."
+                )
+            members: tuple[Ints, ...] = tuple(np.sort(array, axis=1))
+            levels: list[Any] = list(range(len(array)))
+        else:
+            levels, members = _groups(self.pairs, "pairs")
+        for level, who in zip(levels, members, strict=True):
+            if len(who) != 2:
+                raise DataError(f"Pair {level!r} has {len(who)} unit(s); a pair has two.")
+        for name, value in (("_members", members), ("_treated", (1,) * len(members)), ("_n", 2 * len(members))):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_levels", levels)
+
+    @property
+    def positions(self) -> Ints:
+        """The positions of both units of each pair, as an (n/2, 2) array."""
+        return np.array(self._members)
+
+    def obstacle(self, z: Bools) -> str | None:
+        """Return why the design cannot produce this assignment, or None."""
+        treated = z[self.positions].sum(axis=1)
+        wrong = np.flatnonzero(treated != 1)
+        if len(wrong):
+            level = self._levels[wrong[0]]  # type: ignore[attr-defined]
+            return f"pair {level!r} has {int(treated[wrong[0]])} treated units, the design treats one of each pair"
+        return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cluster(Design):
+    """Complete randomization of whole clusters: all units of a cluster get the same treatment.
+
+    Parameters
+    ----------
+    clusters : (n,) labels
+    n_treated : int
+        How many clusters are treated.
+
+    Examples
+    --------
+    >>> Cluster(["a", "a", "b", "c"], 1).probabilities().round(3)
+    array([0.333, 0.333, 0.333, 0.333])
+    """
+
+    clusters: Any
+    n_treated: int
+
+    def __post_init__(self) -> None:
+        levels, members = _groups(self.clusters, "clusters")
+        _whole(self.n_treated, "n_treated")
+        if not 0 < self.n_treated < len(levels):
+            raise DataError(
+                f"{self.n_treated} of {len(levels)} clusters are to be treated: one group is empty, and treatment "
+                "probabilities must lie strictly between 0 and 1."
+            )
+        codes = np.empty(sum(map(len, members)), dtype=np.int64)
+        for c, who in enumerate(members):
+            codes[who] = c
+        for name, value in (("_codes", codes), ("_n", len(codes)), ("_levels", levels)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def codes(self) -> Ints:
+        """The number of each unit's cluster."""
+        return self._codes  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def _between(self) -> CompleteRandomization:
+        return CompleteRandomization(self.n_treated)
+
+    @property
+    def _size(self) -> int:
+        return int(self.codes.max()) + 1
+
+    def probabilities(self, n: int | None = None) -> Floats:
+        """Return P(Z_i = 1) of every unit, as an (n,) array."""
+        return np.full(self.units(n), self.n_treated / self._size)
+
+    def moments(self, n: int | None = None) -> Moments:
+        """Return probabilities and covariance."""
+        refuse_large(self.units(n))
+        sigma = exchangeable_covariance(self._size, self.n_treated)
+        return Moments(self.probabilities(n), sigma[np.ix_(self.codes, self.codes)])
+
+    def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
+        """Return `draws` assignments as a (draws, n) bool array."""
+        self.units(n)
+        return self._between.sample(draws, n=self._size, seed=seed)[:, self.codes]
+
+    def count(self, n: int | None = None) -> int:
+        """Return how many assignments the design can produce."""
+        self.units(n)
+        return self._between.count(self._size)
+
+    def _enumerate(self, n: int) -> tuple[Bools, Floats]:
+        z, probability = self._between.enumerate(self._size)
+        return z[:, self.codes], probability
+
+    def fixed_size(self, n: int | None = None) -> int | None:
+        """Return the number of treated units where clusters are of equal size, else None."""
+        sizes = np.bincount(self.codes)
+        return int(self.n_treated * sizes[0]) if (sizes == sizes[0]).all() else None
+
+    def obstacle(self, z: Bools) -> str | None:
+        """Return why the design cannot produce this assignment, or None."""
+        treated = np.bincount(self.codes, weights=z)
+        mixed = np.flatnonzero((treated > 0) & (treated < np.bincount(self.codes)))
+        if len(mixed):
+            return f"cluster {self._levels[mixed[0]]!r} has treated and untreated units"  # type: ignore[attr-defined]
+        if (treated > 0).sum() != self.n_treated:
+            return f"{int((treated > 0).sum())} clusters are treated, the design treats {self.n_treated}"
+        return None
+
+
+def as_assignments(values: npt.ArrayLike, n: int | None, what: str) -> Bools:
+    """Return assignments given by a caller's function as a (draws, n) bool array, or raise `DataError`."""
+    array = np.asarray(values)
+    if array.ndim != 2 or (n is not None and array.shape[1] != n):
+        raise DataError(f"{what} must give a (draws, units) array; its shape is {array.shape}.")
+    if array.dtype != bool:
+        if not np.isin(array, (0, 1)).all():
+            raise DataError(f"{what} must give treatments of 0 and 1.")
+        array = array.astype(bool)
+    return array
