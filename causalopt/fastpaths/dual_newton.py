@@ -14,8 +14,10 @@ step is one pass over M.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
 from causalopt.modeling.program import Floats
@@ -59,32 +61,6 @@ class SeparableQP:
         u += self.base
         return np.clip(u, self.lower, self.upper, out=u)
 
-    def gram(self, u: Floats) -> Floats:
-        """Return M diag(spread) M' over the columns that are strictly between their bounds."""
-        m, r = self.rows.shape
-        total = np.zeros((m, m))
-        weighted = not np.isscalar(self.spread)
-        spread = np.broadcast_to(self.spread, r)
-        free = (u > self.lower) & (u < self.upper)
-        for start in range(0, r, CHUNK):
-            part = slice(start, min(start + CHUNK, r))
-            block = self.rows[:, part]
-            inside = free[part]
-            if not inside.all():
-                block = block[:, inside]
-            right = block * spread[part][inside] if weighted else block
-            total += right @ block.T
-        return total if weighted else total * float(np.asarray(self.spread))
-
-    def absorbing(self) -> Floats | None:
-        """Return multipliers of the exact rows whose combination is positive on every column, or None."""
-        positive = np.flatnonzero((self.rows.min(axis=1) > 0) & (self.tolerance == 0))
-        if len(positive) == 0:
-            return None
-        multipliers = np.zeros(len(self.rows))
-        multipliers[positive[-1]] = 1.0
-        return multipliers
-
     def cost(self, u: Floats) -> float:
         """Return sum (u - base)^2 / (2 spread)."""
         d = u - self.base
@@ -95,8 +71,55 @@ class SeparableQP:
         return 0.5 * float(d.sum())
 
 
+class Gram:
+    """M diag(spread) M' over the columns that are strictly between their bounds, for a sequence of nearby u.
+
+    Where few columns have reached or left a bound since the last call, only those are added or taken away.
+    """
+
+    def __init__(self, problem: SeparableQP) -> None:
+        self.problem = problem
+        self.free: npt.NDArray[np.bool_] | None = None
+        self.total = np.zeros((len(problem.rows), len(problem.rows)))
+        self.updates = 0
+
+    def at(self, u: Floats) -> Floats:
+        """Return the matrix at u."""
+        free = (u > self.problem.lower) & (u < self.problem.upper)
+        if self.free is not None and self.updates < 50:
+            entered, left = np.flatnonzero(free & ~self.free), np.flatnonzero(self.free & ~free)
+            if len(entered) + len(left) < 0.2 * len(u):
+                self.total = self.total + self._over(entered) - self._over(left)
+                self.free, self.updates = free, self.updates + 1
+                return self.total
+        self.free, self.updates = free, 0
+        self.total = self._over(free)
+        return self.total
+
+    def _over(self, chosen: npt.NDArray[Any]) -> Floats:
+        rows, spread = self.problem.rows, self.problem.spread
+        m, r = rows.shape
+        total = np.zeros((m, m))
+        for start in range(0, r if chosen.dtype == bool else len(chosen), CHUNK):
+            part = slice(start, start + CHUNK)
+            if chosen.dtype == bool:
+                inside = chosen[part]
+                block = rows[:, part] if inside.all() else rows[:, part][:, inside]
+                weight = spread if np.isscalar(spread) else np.asarray(spread)[part][inside]
+            else:
+                block = rows[:, chosen[part]]
+                weight = spread if np.isscalar(spread) else np.asarray(spread)[chosen[part]]
+            total += (block if np.isscalar(weight) else block * weight) @ block.T
+        return total * float(np.asarray(spread)) if np.isscalar(spread) else total
+
+
 def solve(
-    problem: SeparableQP, *, start: Floats | None = None, tolerance: float = 1e-11, max_iterations: int = 200
+    problem: SeparableQP,
+    *,
+    start: Floats | None = None,
+    gram: Gram | None = None,
+    tolerance: float = 1e-11,
+    max_iterations: int = 200,
 ) -> Solution:
     """Solve a separable QP; the claims are exact up to rounding, and infeasibility comes with a certificate.
 
@@ -105,6 +128,8 @@ def solve(
     problem : SeparableQP
     start : (m,) array, optional
         Multipliers to start from, such as those of a neighbouring problem.
+    gram : Gram, optional
+        Of a problem with the same rows and spread, whose work is to be used again.
     tolerance : float
         Largest violation of the optimality conditions, per column.
 
@@ -126,13 +151,14 @@ def solve(
     lam = np.zeros(m) if start is None else np.array(start, dtype=float)
     u = problem.primal(lam)
     value = _dual(problem, lam, u)
+    gram = gram or Gram(problem)
     damping = LEAST_DAMPING
     for iteration in range(max_iterations):
         gradient = problem.rows @ u - problem.target
         violation = _violation(gradient, lam, problem.tolerance) * unit
         if violation <= tolerance:
             return _optimal(problem, lam, u, value, iteration)
-        hessian = problem.gram(u)
+        hessian = gram.at(u)
         scale = max(float(np.trace(hessian)) / m, 1e-300)
         improved = False
         for _ in range(12):  # more damping until the step makes progress

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,11 +63,3 @@ def weighted_mean(outcome: Floats, weights: Floats) -> tuple[float, float]:
     mean = float(weights @ outcome) / total
     residual = weights * (outcome - mean)
     return mean, float(residual @ residual) / total**2
-
-
-def weighted_difference(outcomes: Sequence[Floats], weights: Sequence[Floats], level: float, method: str) -> Estimate:
-    """Return the first weighted mean minus the second, with independent linearised variances."""
-    (first, first_variance), (second, second_variance) = (
-        weighted_mean(y, w) for y, w in zip(outcomes, weights, strict=True)
-    )
-    return normal_estimate(first - second, first_variance + second_variance, level, method)

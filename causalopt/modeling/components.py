@@ -32,7 +32,7 @@ from pyomo.core.expr import LinearExpression
 from pyomo.core.staleflag import StaleFlagManager
 
 from causalopt.errors import DataError
-from causalopt.modeling.program import canonical
+from causalopt.modeling.program import canonical, lower_triangle
 
 Floats = npt.NDArray[np.float64]
 C = TypeVar("C", bound=type)
@@ -387,13 +387,7 @@ def _cost_arrays(x: Any, linear: npt.ArrayLike, quadratic: Any, constant: float,
         diagonal = _vector(quadratic, n, "quadratic")
         quadratic = sp.csc_matrix((diagonal, np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int32)))
     elif quadratic is not None:
-        quadratic = sp.csc_matrix(quadratic)
-        if quadratic.shape != (n, n):
-            raise DataError(f"quadratic has shape {quadratic.shape}; ({n}, {n}) is needed.")
-        _refuse_nan(quadratic, "quadratic")
-        if (quadratic != quadratic.T).nnz:
-            raise DataError("quadratic must be symmetric: the cost is x'Qx/2.")
-        quadratic = sp.tril(quadratic, format="csc")
+        quadratic = lower_triangle(quadratic, n, "quadratic")
     return {
         "x": variables,
         "linear": _vector(linear, n, "linear"),

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.sparse import csgraph, linalg
 
 from causalopt.errors import DataError
 
@@ -118,15 +117,7 @@ class Program:
         if matrix.shape[1] != n:
             raise DataError(f"A has {matrix.shape[1]} columns, but the cost has {n}.")
         if Q is not None:
-            Q = sp.csc_matrix(Q, dtype=float)
-            if Q.shape != (n, n):
-                raise DataError(f"Q has shape {Q.shape}; ({n}, {n}) is needed.")
-            if not np.isfinite(Q.data).all():
-                raise DataError("Q holds a value that is not finite.")
-            if (Q != Q.T).nnz:
-                raise DataError("Q must be symmetric: the cost is x'Qx/2.")
-            Q = sp.tril(Q, format="csc")
-            Q.eliminate_zeros()
+            Q = lower_triangle(Q, n, "Q")
 
         def full(name: str, values: npt.ArrayLike, size: int, dtype: Any = float) -> Any:
             array = np.array(values, dtype=dtype)
@@ -214,6 +205,8 @@ class Program:
 
         Two columns are connected where a row or an entry of Q holds both.
         """
+        from scipy.sparse import csgraph  # here, since it costs a worker process 0.1 s to load
+
         n, m = self.n_columns, self.n_rows
         if m and np.diff(self.A.indptr).max() == n:  # one row holds every column
             return np.zeros(n, dtype=np.int64)
@@ -244,6 +237,33 @@ def canonical(matrix: Any) -> Any:
         matrix = matrix.copy()
         matrix.sum_duplicates()
     return matrix
+
+
+def lower_triangle(quadratic: Any, n: int, name: str) -> Any:
+    """Return the lower triangle (CSC) of a symmetric matrix, which may be asymmetric by rounding.
+
+    Raises
+    ------
+    DataError
+        For a wrong shape, values that are not finite, or an asymmetry of more than 1e-12 of the largest entry.
+    """
+    matrix = sp.csc_matrix(quadratic, dtype=float)
+    if matrix.shape != (n, n):
+        raise DataError(f"{name} has shape {matrix.shape}; ({n}, {n}) is needed.")
+    bad = np.flatnonzero(~np.isfinite(matrix.data))
+    if len(bad):
+        entries = matrix.tocoo()
+        row, column, value = entries.row[bad[0]], entries.col[bad[0]], entries.data[bad[0]]
+        what = "NaN" if np.isnan(value) else "a value that is not finite"
+        raise DataError(f"{name} holds {what} in row {row}, column {column}.")
+    asymmetry = abs(matrix - matrix.T)
+    if asymmetry.nnz and asymmetry.max() > 1e-12 * abs(matrix).max():
+        raise DataError(f"{name} must be symmetric: the cost is x'Qx/2.")
+    if asymmetry.nnz:
+        matrix = (matrix + matrix.T) / 2
+    triangle = sp.tril(matrix, format="csc")
+    triangle.eliminate_zeros()
+    return triangle
 
 
 def symmetric_product(lower_triangle: Any, x: Floats) -> Floats:
@@ -287,12 +307,16 @@ def is_positive_semidefinite(lower_triangle: Any, tolerance: float = CONVEXITY_T
 
 
 def _blocks(graph: Any) -> Sequence[Ints]:
+    from scipy.sparse import csgraph
+
     count, labels = csgraph.connected_components(graph, directed=False)
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.cumsum(np.bincount(labels, minlength=count))[:-1])
 
 
 def _is_positive_definite(matrix: Any) -> bool:
+    from scipy.sparse import linalg
+
     n = matrix.shape[0]
     if n <= 1000:
         return bool(np.linalg.eigvalsh(matrix.toarray())[0] >= 0)

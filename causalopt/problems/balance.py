@@ -6,21 +6,25 @@ Zubizarreta (2015), Stable weights that balance covariates for estimation with i
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import scipy.sparse as sp
 
 from causalopt.basis import Column, Term, expand
 from causalopt.errors import DataError, InfeasibleError
 from causalopt.fastpaths import dual_newton
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.problems.balance_frontier import Frontier
 from causalopt.problems.balance_result import BalanceResult
-from causalopt.problems.balance_rows import dense_rows, independent_rows
+from causalopt.problems.balance_rows import Group, RowBlock, between_blocks, dense_rows, group_block
 from causalopt.problems.balance_units import Moments, refuse_constant
 from causalopt.problems.base import Formulation, Problem
 from causalopt.problems.reading import (
@@ -36,38 +40,11 @@ from causalopt.solving.result import Result, Solution
 
 ESTIMANDS = ("ATT", "ATC", "ATE", "population")
 SCALES = ("target", "treated", "group", "pooled", "raw")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Group:
-    """The rows of one treatment group, to be weighted to the target.
-
-    Attributes
-    ----------
-    label : object
-        Treatment value.
-    members : (r,) int array
-        Positions of its rows in the data.
-    rows : (P + 1, r) array
-        The covariate functions minus their targets, in internal units (one standard deviation of the whole sample),
-        and a last row of ones.
-    base, spread : (r,) arrays or float
-        Base weights and sampling weights, both of mean one.
-    start : int
-        First column of the group in the program.
-    """
-
-    label: Any
-    members: Ints
-    rows: Floats
-    base: Floats | float
-    spread: Floats | float
-    start: int
-
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return len(self.members)
+NORMS = {
+    "l2": Formulation(ProblemClass.CONVEX_QP, exact=True, source="[SBW] section 2.2, equation (1)"),
+    "l1": Formulation(ProblemClass.LP, exact=True, source="[SBW] section 2.2, with the L1 norm (remark on norms)"),
+    "linf": Formulation(ProblemClass.LP, exact=True, source="[SBW] section 2.2, with the Linf norm (remark on norms)"),
+}
 
 
 class BalanceProblem(Problem):
@@ -106,7 +83,14 @@ class BalanceProblem(Problem):
     lower, upper : float
         Bounds on the weights, as multiples of their average within a group.
     treated : object, optional
-        Which treatment value counts as treated; needed where the values do not order themselves.
+        Which treatment value counts as treated; needed where the values do not order themselves, and for the ATT of
+        one of several groups.
+    norm : {"l2", "l1", "linf"}
+        What is minimised: the variance of the weights, their mean absolute deviation from the base weights, or the
+        largest deviation.
+    between : float or mapping from covariate to float, optional
+        Largest difference between the weighted means of any two groups (optweight's `tols`, where `tolerance` is its
+        `targets.tols`); `tolerance` may then be infinite. Needs several groups that are weighted.
 
     Raises
     ------
@@ -126,10 +110,6 @@ class BalanceProblem(Problem):
     True
     """
 
-    _formulations: ClassVar[Mapping[str, Formulation]] = {
-        "qp": Formulation(ProblemClass.CONVEX_QP, exact=True, source="[SBW] section 2.2, equation (1)"),
-    }
-
     def __init__(
         self,
         covariates: Any,
@@ -145,6 +125,8 @@ class BalanceProblem(Problem):
         lower: float = 0.0,
         upper: float = np.inf,
         treated: Any = None,
+        norm: str = "l2",
+        between: float | Mapping[str, float] | None = None,
     ) -> None:
         began = perf_counter()
         frame = as_frame(covariates)
@@ -155,12 +137,30 @@ class BalanceProblem(Problem):
                 f"Weights between {lower} and {upper} times their average cannot average to one: "
                 "lower must be at most 1 and upper at least 1."
             )
-        self.estimand = estimand
+        if norm not in NORMS:
+            raise DataError(unknown_name("norm", str(norm), NORMS))
+        self._formulations = {norm if norm != "l2" else "qp": NORMS[norm]}
+        self.estimand, self.norm = estimand, norm
         self.lower, self.upper = float(lower), float(upper)
-        self._index = frame.index
+        self._frame, self._index = frame, frame.index
+        self._given: dict[str, Any] = {
+            "treatment": treatment,
+            "estimand": estimand,
+            "tolerance": tolerance,
+            "scale": scale,
+            "target": target,
+            "basis": basis,
+            "sampling_weights": sampling_weights,
+            "base_weights": base_weights,
+            "lower": lower,
+            "upper": upper,
+            "treated": treated,
+            "norm": norm,
+            "between": between,
+        }
         columns, reference = _expand_with_target(frame, basis, target, estimand)
         self.names = [column.name for column in columns]
-        codes, self.levels = read_treatment(treatment, frame.index, estimand)
+        codes, self.levels = read_treatment(treatment, frame.index, estimand, treated)
         treated_position = treated_code(self.levels, treated, estimand)
         sampling = read_weights(sampling_weights, frame.index, "sampling_weights")
         base = sampling if base_weights is None else read_weights(base_weights, frame.index, "base_weights")
@@ -172,11 +172,15 @@ class BalanceProblem(Problem):
         for unit in self.scale:
             if unit not in SCALES:
                 raise DataError(unknown_name("scale", str(unit), SCALES))
-        self.tolerance = _tolerances(spread_by_name(tolerance, columns, "tolerance"), self.names)
+        self.tolerance = _tolerances(spread_by_name(tolerance, columns, "tolerance"), self.names, between is not None)
         self._moments = moments
-        self.units = {code: moments.units(self.scale, columns, code) for code in moments.weighted}
         self.groups = self._make_groups(columns, moments, sampling, base)
-        self.kept = {g.start: independent_rows(g.rows, self._internal_tolerance(g)) for g in self.groups}
+        self.between = None
+        if between is not None:
+            if len(self.groups) < 2:
+                raise DataError(f"between= needs several groups that are weighted; {estimand} weights one.")
+            self.between = _tolerances(spread_by_name(between, columns, "between"), self.names, False)
+        self.blocks = self._make_blocks()
         self.data_seconds = perf_counter() - began
 
     # ---- data ----
@@ -193,67 +197,84 @@ class BalanceProblem(Problem):
                 np.subtract(values, moments.target[p], out=rows[p])
                 rows[p] /= moments.spread[p]
             rows[-1] = 1.0
-            groups.append(
-                Group(self.levels[code], members, rows, _mean_one(base, members), _mean_one(sampling, members), start)
-            )
+            unit = moments.units(self.scale, columns, code) / moments.spread
+            own = _mean_one(base, members), _mean_one(sampling, members)
+            groups.append(Group(self.levels[code], members, rows, *own, unit, start))
             start += len(members)
         return tuple(groups)
 
-    def _internal_tolerance(self, group: Group) -> Floats:
-        """Tolerances of the group's covariates in the internal unit, one standard deviation of the whole sample."""
-        tolerance: Floats = self.tolerance * self._unit_of(group) / self._moments.spread
-        return tolerance
+    def _make_blocks(self) -> tuple[RowBlock, ...]:
+        blocks = [group_block(group, self.tolerance) for group in self.groups]
+        return (*blocks, *(between_blocks(self.groups, self.between) if self.between is not None else ()))
 
-    def _unit_of(self, group: Group) -> Floats:
-        return self.units[self.levels.index(group.label)]
+    def resampled(self, rows: Ints, rng: np.random.Generator) -> BalanceProblem:
+        """Return the same problem on a sample of its rows (and, where the target is a DataFrame, of the target's)."""
+        given = dict(self._given)
+        for name in ("treatment", "sampling_weights", "base_weights"):
+            if given[name] is not None:
+                given[name] = np.asarray(given[name])[rows]
+        if isinstance(given["target"], pd.DataFrame):
+            given["target"] = given["target"].iloc[rng.integers(0, len(given["target"]), len(given["target"]))]
+        frame = self._frame.iloc[rows].reset_index(drop=True)
+        return BalanceProblem(frame, given.pop("treatment"), **given)
+
+    def with_tolerance(self, tolerance: Floats) -> BalanceProblem:
+        """Return the same problem with other tolerances (P values), sharing all other data."""
+        other = copy.copy(self)
+        other.tolerance = tolerance
+        other.blocks = other._make_blocks()
+        return other
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights in the model."""
+        return self.groups[-1].stop
 
     @property
     def dropped(self) -> list[str]:
         """Covariate functions whose exact balance follows from that of the others, and that are left to them."""
         names = []
-        for group in self.groups:
-            kept = self.kept[group.start]
+        for block in self.blocks[: len(self.groups)]:
             for p, name in enumerate(self.names):
-                if p not in kept and name not in names:
+                if p not in block.kept and np.isfinite(block.tolerance[p]) and name not in names:
                     names.append(name)
         return names
 
     # ---- model ----
-
-    def _constraints(self) -> tuple[Any, Floats, Floats]:
-        """Return the block-diagonal rows of all groups and their bounds; a single group's array is shared."""
-        blocks, lower, upper = [], [], []
-        for group in self.groups:
-            kept = self.kept[group.start]
-            whole = len(kept) == len(group.rows)
-            data = group.rows if whole else group.rows[kept]
-            half = np.append(self._internal_tolerance(group), 0.0)[kept] * group.size
-            centre = np.append(np.zeros(len(self.names)), float(group.size))[kept]
-            blocks.append((data, group.start))
-            lower.append(centre - half)
-            upper.append(centre + half)
-        matrix = dense_rows(blocks, sum(group.size for group in self.groups))
-        return matrix, np.concatenate(lower), np.concatenate(upper)
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
         import pyomo.environ as pyo
 
         from causalopt.modeling.components import ArrayConstraint, ArrayVar
 
-        n = sum(group.size for group in self.groups)
+        n = self.n_weights
         block.weights = ArrayVar(self.lower, self.upper, n=n)
-        matrix, lower, upper = self._constraints()
-        block.balance = ArrayConstraint(block.weights, matrix, lower, upper)
+        lower, upper = np.concatenate([b.lower for b in self.blocks]), np.concatenate([b.upper for b in self.blocks])
+        block.balance = ArrayConstraint(block.weights, dense_rows(self.blocks, n), lower, upper)
         base = np.concatenate([np.broadcast_to(g.base, g.size) for g in self.groups])
-        spread = np.concatenate([np.broadcast_to(g.spread, g.size) for g in self.groups])
-        cost = {
-            "x": block.weights,
-            "linear": -base / spread,
-            "quadratic": 1.0 / spread,
-            "constant": 0.5 * float((base * base / spread).sum()),
-            "convex": True,
-        }
-        return cost, pyo.minimize
+        if self.norm == "l2":
+            spread = np.concatenate([np.broadcast_to(g.spread, g.size) for g in self.groups])
+            cost = {
+                "x": block.weights,
+                "linear": -base / spread,
+                "quadratic": 1.0 / spread,
+                "constant": 0.5 * float((base * base / spread).sum()),
+                "convex": True,
+            }
+            return cost, pyo.minimize
+        identity = sp.eye_array(n, format="csr")
+        if self.norm == "l1":  # u = base + above - below
+            block.above, block.below = ArrayVar(0.0, np.inf, n=n), ArrayVar(0.0, np.inf, n=n)
+            parts = [block.weights, block.above, block.below]
+            block.deviation = ArrayConstraint(parts, sp.hstack([identity, -identity, identity]), base, base)
+            return {"x": parts, "linear": np.repeat([0.0, 1.0, 1.0], n)}, pyo.minimize
+        block.largest = ArrayVar(0.0, np.inf, n=len(self.groups))  # |u - base| <= largest, by group
+        own = np.concatenate([np.full(g.size, k) for k, g in enumerate(self.groups)])
+        mine = sp.csr_array((np.ones(n), (np.arange(n), own)), shape=(n, len(self.groups)))
+        parts = [block.weights, block.largest]
+        block.above = ArrayConstraint(parts, sp.hstack([identity, -mine]), -np.inf, base)
+        block.below = ArrayConstraint(parts, sp.hstack([identity, mine]), base, np.inf)
+        return {"x": parts, "linear": np.append(np.zeros(n), np.ones(len(self.groups)))}, pyo.minimize
 
     def index(self, label: Any) -> int:
         """Return the position of a row label among the model's weights."""
@@ -274,24 +295,47 @@ class BalanceProblem(Problem):
     def row_labels(self) -> pd.DataFrame:
         """Return group and covariate of each row of the model's `balance` constraint."""
         names = [*self.names, "(sum of weights)"]
-        rows = [(g.label, names[p]) for g in self.groups for p in self.kept[g.start]]
+        rows = [(b.label, names[p]) for b in self.blocks for p in b.kept]
         return pd.DataFrame(rows, columns=["group", "covariate"])
 
     # ---- fast path ----
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
-        """Return `dual-newton`, exact for this problem."""
-        return {"dual-newton": partial(_solve_dual_newton, self)}
+        """Return `dual-newton`, exact for the variance of the weights."""
+        return {"dual-newton": partial(_solve_dual_newton, self)} if self.norm == "l2" else {}
 
-    def separable(self, group: Group) -> dual_newton.SeparableQP:
-        """Return one group's problem in the form that `dual-newton` takes."""
-        kept = self.kept[group.start]
+    def separable(self) -> list[tuple[slice, dual_newton.SeparableQP]]:
+        """Return the independent parts of the problem, by columns, in the form that `dual-newton` takes.
+
+        Groups are apart unless `between` ties them together.
+        """
+        if self.between is None:
+            return [
+                (slice(g.start, g.stop), self._separable([b], b.data, [g]))
+                for g, b in zip(self.groups, self.blocks, strict=True)
+            ]
+        data = np.zeros((sum(len(b.data) for b in self.blocks), self.n_weights))
+        row = 0
+        for block in self.blocks:
+            data[row : row + len(block.data), block.start : block.start + block.data.shape[1]] = block.data
+            row += len(block.data)
+        return [(slice(0, self.n_weights), self._separable(self.blocks, data, self.groups))]
+
+    def _separable(self, blocks: Sequence[RowBlock], data: Floats, groups: Sequence[Group]) -> dual_newton.SeparableQP:
+        lower, upper = np.concatenate([b.lower for b in blocks]), np.concatenate([b.upper for b in blocks])
+
+        def together(name: str) -> Floats | float:
+            values = [getattr(g, name) for g in groups]
+            if all(np.isscalar(v) and v == values[0] for v in values):
+                return float(values[0])
+            return np.concatenate([np.broadcast_to(v, g.size) for v, g in zip(values, groups, strict=True)])
+
         return dual_newton.SeparableQP(
-            rows=group.rows if len(kept) == len(group.rows) else group.rows[kept],
-            target=np.append(np.zeros(len(self.names)), float(group.size))[kept],
-            tolerance=np.append(self._internal_tolerance(group), 0.0)[kept] * group.size,
-            base=group.base,
-            spread=group.spread,
+            rows=data,
+            target=0.5 * (lower + upper),
+            tolerance=0.5 * (upper - lower),
+            base=together("base"),
+            spread=together("spread"),
             lower=self.lower,
             upper=self.upper,
         )
@@ -316,6 +360,31 @@ class BalanceProblem(Problem):
         from causalopt.problems.balance_explain import explain_infeasible
 
         return explain_infeasible(self)
+
+    def frontier(
+        self, tolerances: npt.ArrayLike, *, outcome: Any = None, solver: str = "auto", progress: bool = False
+    ) -> Frontier:
+        """Solve for a range of tolerances: what balance costs in variance, and how much the estimate depends on it.
+
+        Parameters
+        ----------
+        tolerances : (k,) array
+            Each replaces the tolerance of every covariate, in the units of `scale`.
+        outcome : (n,) Series or array, optional
+            To estimate the effect at each tolerance. Choose the tolerance before looking at it.
+        solver : str
+            "dual-newton" (and "auto") starts each solve from its neighbour's multipliers.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        Frontier
+            Tolerances that cannot be met are marked infeasible. An interrupt (Ctrl-C) returns what was solved.
+        """
+        from causalopt.problems.balance_frontier import solve_frontier
+
+        return solve_frontier(self, tolerances, outcome, solver, progress)
 
     @cached_property
     def treatment(self) -> pd.Series:
@@ -439,9 +508,10 @@ def _mean_one(weights: Floats | None, members: Ints) -> Floats | float:
     return np.asarray(own / own.mean())
 
 
-def _tolerances(values: Sequence[Any], names: Sequence[str]) -> Floats:
+def _tolerances(values: Sequence[Any], names: Sequence[str], may_be_infinite: bool) -> Floats:
     for value, name in zip(values, names, strict=True):
-        if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value >= 0):
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not (number and value >= 0 and (np.isfinite(value) or may_be_infinite)):
             raise DataError(f"The tolerance for {name!r} is {value!r}; it must be a number, zero or positive.")
     return np.array(values, dtype=float)
 
@@ -450,10 +520,9 @@ def _solve_dual_newton(problem: BalanceProblem, program: Program, options: Solve
     from causalopt.solving.reduce import join
 
     pieces, solutions, row = [], [], 0
-    for group in problem.groups:
-        qp = problem.separable(group)
+    for columns, qp in problem.separable():
         solutions.append(dual_newton.solve(qp))
-        pieces.append((np.arange(group.start, group.start + group.size), np.arange(row, row + len(qp.target))))
+        pieces.append((np.arange(columns.start, columns.stop), np.arange(row, row + len(qp.target))))
         row += len(qp.target)
     if len(solutions) == 1:
         return solutions[0]

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
-from causalopt.inference.weighted import Estimate, weighted_difference, weighted_mean
 from causalopt.modeling.program import Floats
 from causalopt.problems.reading import refuse_rows
 from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Result
 
 if TYPE_CHECKING:
-    from causalopt.problems.balance import BalanceProblem, Group
+    from causalopt.inference.weighted import Estimate
+    from causalopt.problems.balance import BalanceProblem
+    from causalopt.problems.balance_rows import Group
 
 #: A balance constraint closer than this to its tolerance (relative to it) counts as active.
 ACTIVE = 1e-4
@@ -80,11 +81,11 @@ class BalanceResult(Result):
         problem = self.problem
         parts = []
         for group in problem.groups:
-            unit, spread = problem._unit_of(group), problem._moments.spread
+            unit, spread = group.unit, problem._moments.spread
             rows = group.rows[:-1]
             before = rows @ (np.broadcast_to(group.spread, group.size) / group.size)
             after = rows @ self._of(group) / group.size
-            difference = after * spread / unit
+            difference = after / unit
             slack = problem.tolerance - np.abs(difference)
             parts.append(
                 pd.DataFrame(
@@ -92,7 +93,7 @@ class BalanceResult(Result):
                         "target": problem.target,
                         "mean before": problem.target + before * spread,
                         "mean after": problem.target + after * spread,
-                        "smd before": before * spread / unit,
+                        "smd before": before / unit,
                         "smd after": difference,
                         "tolerance": problem.tolerance,
                         "active": slack <= ACTIVE * np.maximum(problem.tolerance, 1e-6),
@@ -103,75 +104,131 @@ class BalanceResult(Result):
         table = pd.concat(parts)
         return table.droplevel("group") if len(parts) == 1 else table
 
+    def between_table(self) -> pd.DataFrame:
+        """Return the differences of weighted means between pairs of groups, in the mean of their units.
+
+        Empty unless the problem was given `between`.
+        """
+        problem = self.problem
+        assert self.x is not None
+        rows = []
+        for block in problem.blocks[len(problem.groups) :]:
+            w = self.x[block.start : block.start + block.data.shape[1]]
+            difference = np.zeros(len(problem.names))
+            difference[block.kept] = block.data @ w / block.factor[block.kept]
+            for p, name in enumerate(problem.names):
+                active = abs(difference[p]) >= block.tolerance[p] - ACTIVE * max(block.tolerance[p], 1e-6)
+                rows.append((*block.label, name, difference[p], block.tolerance[p], active))
+        names = ["first", "second", "covariate", "difference", "tolerance", "active"]
+        return pd.DataFrame(rows, columns=names).set_index(names[:3])
+
     @property
     def duals(self) -> pd.DataFrame:
         """What each tolerance costs, dearest first.
 
         Columns: `covariate`, `side` ("above" where the weighted mean is held down, "below" where it is held up),
-        `tolerance`, `dual` (decrease of the squared coefficient of variation, population form, per unit of
-        tolerance), and `price of 0.01`: the part of the variance of the weights that 0.01 more tolerance would save
-        ([SBW] section 4.2 and figure 1). [MATH: d CV^2 / d d_p = -2 |lambda_p| under the objective |u|^2 / 2r.]
+        `tolerance`, `dual`, and `price of 0.01`: the part of the cost of the weights that 0.01 more tolerance would
+        save, to first order ([SBW] section 4.2 and figure 1). The cost is the squared coefficient of variation
+        (population form) of the group's weights; under norm "l1" their mean absolute deviation from the base weights,
+        under "linf" the largest. `dual` is its decrease per unit of tolerance (for variance -2 |lambda_p| under the
+        objective |u|^2 / 2r). With several groups a column `group` says whose; a pair stands for the tolerance between
+        two, whose cost is that over both.
         """
         problem = self.problem
         frames = []
         row = 0
-        for group in problem.groups:
-            kept = problem.kept[group.start]
+        for block in problem.blocks:
             multipliers = np.zeros(len(problem.names) + 1)
             if self.row_dual is not None:
-                multipliers[kept] = self.row_dual[row : row + len(kept)]
-            row += len(kept)
-            y = multipliers[:-1] * problem._unit_of(group) / problem._moments.spread
-            w = self._of(group)
-            squared_cv = float(w.var() / w.mean() ** 2)
-            dual = 2.0 * np.abs(y)
+                multipliers[block.kept] = self.row_dual[row : row + len(block.kept)]
+            row += len(block.kept)
+            y = multipliers[:-1] * block.factor  # change of the objective per unit of tolerance
+            pair = isinstance(block.label, tuple) and len(problem.blocks) > len(problem.groups)
+            members = [g for g in problem.groups if (g.label in block.label if pair else g.label == block.label)]
+            per_objective, cost = self._cost(members)
+            dual = np.abs(y) * per_objective
             frames.append(
                 pd.DataFrame(
                     {
-                        "group": group.label,
+                        "group": " - ".join(map(str, block.label)) if pair else block.label,
                         "covariate": problem.names,
                         "side": np.where(y < 0, "above", np.where(y > 0, "below", "")),
-                        "tolerance": problem.tolerance,
+                        "tolerance": block.tolerance,
                         "dual": dual,
-                        "price of 0.01": 0.01 * dual / squared_cv if squared_cv > 0 else 0.0 * dual,
+                        "price of 0.01": 0.01 * dual / cost if cost > 0 else 0.0 * dual,
                     }
                 )
             )
         table = pd.concat(frames).sort_values("dual", ascending=False, kind="stable", ignore_index=True)
         return table.drop(columns="group") if len(frames) == 1 else table
 
-    def estimate(self, outcome: Any, level: float = 0.95) -> Estimate:
+    def _cost(self, groups: list[Group]) -> tuple[float, float]:
+        """Return the cost per unit of the model's objective, and the cost of these groups' weights."""
+        size = sum(group.size for group in groups)
+        deviation = [self._of(group) - group.base for group in groups]
+        if self.problem.norm == "l1":
+            return 1.0 / size, float(sum(np.abs(d).sum() for d in deviation)) / size
+        if self.problem.norm == "linf":
+            return 1.0, float(sum(np.abs(d).max() for d in deviation))
+        squares = sum(float((d * d / g.spread).sum()) for d, g in zip(deviation, groups, strict=True))
+        return 2.0 / size, squares / size
+
+    def estimate(
+        self,
+        outcome: Any,
+        level: float = 0.95,
+        *,
+        variance: str = "fixed",
+        contrast: tuple[Any, Any] | None = None,
+        replications: int = 200,
+        seed: int = 0,
+    ) -> Estimate:
         """Estimate the effect: the difference of weighted means, treated minus control.
 
         Parameters
         ----------
         outcome : str, Series or array
             A column of the data given to `causalopt.balance`, or n values. Without treatment groups, the weighted
-            mean itself is estimated; outcomes outside the weighted rows may then be missing.
+            mean itself is estimated.
         level : float
             Of the normal interval.
+        variance : {"fixed", "regression", "bootstrap"}
+            "fixed" takes the weights as fixed: linearised, as in weighted least squares. "regression" takes out what
+            the balanced functions explain, and adds the sampling variance of the target; it needs the target's rows.
+            "bootstrap" resamples units within groups and weights each sample anew. See `causalopt.inference.weighted`.
+        contrast : pair of treatment values, optional
+            First minus second; needed where no group is the treated one.
+        replications, seed : int
+            Of the bootstrap.
 
         Returns
         -------
         Estimate
-            Its standard error takes the weights as fixed (linearised, see `causalopt.inference.weighted`).
         """
-        y = self._outcome(outcome)
-        problem = self.problem
-        w = self.weights.to_numpy()
-        source = "linearised standard error, weights taken as fixed"
-        if len(problem.levels) == 1:
-            mean, variance = weighted_mean(y, w)
-            from causalopt.inference.weighted import normal_estimate
+        from causalopt.inference.balance_variance import estimate
 
-            return normal_estimate(mean, variance, level, f"weighted mean; {source}")
-        if problem._treated_code is None:
-            raise DataError(
-                f"The treatment has the values {problem.levels}: say treated= to contrast two of two groups, or use "
-                "`weights` with an estimator of your own."
-            )
-        one = problem._codes == problem._treated_code
-        return weighted_difference([y[one], y[~one]], [w[one], w[~one]], level, f"{problem.estimand}; {source}")
+        return estimate(self, self._outcome(outcome), level, variance, contrast, replications, seed)
+
+    def _contrast(self, contrast: tuple[Any, Any] | None) -> tuple[int, int | None]:
+        """Return the numbers of the two groups to compare; None for the second where there is but one group."""
+        problem = self.problem
+        if contrast is not None:
+            for label in contrast:
+                if label not in problem.levels:
+                    raise DataError(f"contrast names {label!r}, but the groups are {problem.levels}.")
+            return problem.levels.index(contrast[0]), problem.levels.index(contrast[1])
+        if len(problem.levels) == 1:
+            return 0, None
+        if problem._treated_code is None or len(problem.levels) > 2:
+            raise DataError(f"The groups are {problem.levels}: say which two to compare, contrast=(first, second).")
+        return problem._treated_code, 1 - problem._treated_code
+
+    def _difference(self, y: Floats, contrast: tuple[Any, Any] | None = None) -> float:
+        """Return the difference of weighted means alone."""
+        first, second = self._contrast(contrast)
+        w, codes = self.weights.to_numpy(), self.problem._codes
+        means = [float(np.average(y[codes == k], weights=w[codes == k])) for k in (first, second) if k is not None]
+        return means[0] - (means[1] if second is not None else 0.0)
 
     def _outcome(self, outcome: Any) -> Floats:
         name = "The outcome"

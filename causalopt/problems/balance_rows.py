@@ -1,8 +1,10 @@
-"""The constraint rows of balance problems: dense over each group, linearly independent where exact."""
+"""The constraint rows of balance problems: dense over groups of units, linearly independent where exact."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,44 +13,142 @@ import scipy.sparse as sp
 from causalopt.modeling.program import Floats, Ints
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """The rows of one treatment group, to be weighted to the target.
+
+    Attributes
+    ----------
+    label : object
+        Treatment value.
+    members : (r,) int array
+        Positions of its rows in the data.
+    rows : (P + 1, r) array
+        The covariate functions minus their targets, in internal units (one standard deviation of the whole sample),
+        and a last row of ones.
+    base, spread : (r,) arrays or float
+        Base weights and sampling weights, both of mean one.
+    unit : (P,) array
+        The unit of the tolerances, in internal units.
+    start : int
+        First column of the group in the program.
+    """
+
+    label: Any
+    members: Ints
+    rows: Floats
+    base: Floats | float
+    spread: Floats | float
+    unit: Floats
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.members)
+
+    @property
+    def stop(self) -> int:
+        """Return the column after the group's last."""
+        return self.start + self.size
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Consecutive rows of the program: the balance of one group, or the differences between two.
+
+    Attributes
+    ----------
+    label : object
+        The group's treatment value, or a pair of them.
+    data : (m, width) array
+        Coefficients, dense over `width` consecutive columns from `start`.
+    kept : (m,) int array
+        Which covariate function each row is; their number stands for the sum of weights.
+    lower, upper : (m,) arrays
+    factor : (P,) array
+        Change of a row's bound per unit of its tolerance.
+    tolerance : (P,) array
+        In the user's unit.
+    """
+
+    label: Any
+    data: Floats
+    start: int
+    kept: Ints
+    lower: Floats
+    upper: Floats
+    factor: Floats
+    tolerance: Floats
+
+
+def group_block(group: Group, tolerance: Floats) -> RowBlock:
+    """Return the rows that balance one group: sums over its units, within tolerances, and the sum of weights."""
+    factor = group.unit * group.size
+    half = np.append(tolerance * factor, 0.0)
+    centre = np.append(np.zeros(len(tolerance)), float(group.size))
+    kept = independent_rows(group.rows, tolerance)
+    kept = kept[np.isfinite(half[kept])]
+    data = group.rows if len(kept) == len(group.rows) else group.rows[kept]
+    half, centre = half[kept], centre[kept]
+    return RowBlock(group.label, data, group.start, kept, centre - half, centre + half, factor, tolerance)
+
+
+def between_blocks(groups: Sequence[Group], tolerance: Floats) -> list[RowBlock]:
+    """Return the rows that hold each pair of groups within a tolerance of each other."""
+    blocks = []
+    kept = np.flatnonzero(np.isfinite(tolerance))
+    for first, second in combinations(groups, 2):
+        size = min(first.size, second.size)
+        low, high = sorted((first, second), key=lambda g: g.start)
+        data = np.zeros((len(kept), high.stop - low.start))
+        data[:, first.start - low.start : first.stop - low.start] = first.rows[kept] * (size / first.size)
+        data[:, second.start - low.start : second.stop - low.start] = second.rows[kept] * (-size / second.size)
+        factor = 0.5 * (first.unit + second.unit) * size
+        half = (tolerance * factor)[kept]
+        blocks.append(RowBlock((first.label, second.label), data, low.start, kept, -half, half, factor, tolerance))
+    return blocks
+
+
 def independent_rows(rows: Floats, tolerance: Floats) -> Ints:
     """Return the rows to keep: all with a tolerance, and a linearly independent subset of the exact ones.
 
-    Exact rows that depend on others make solvers report false infeasibility. They are found by pivoted elimination of
-    the Gram matrix, and confirmed by their residual. A dependent row is dropped only where it is consistent: since
-    rows hold deviations from the target, every exact row must be zero, and so is any combination of them.
+    Exact rows that depend on others make solvers report false infeasibility. They are found by elimination in the
+    Gram matrix, and confirmed by their residual. Rows hold deviations from the target, so a combination of exact rows
+    is zero like them and can be dropped, unless it involves the row of ones (the last), whose sum is not zero.
     """
     exact = np.flatnonzero(tolerance == 0)
     if len(exact) == 0:
         return np.arange(len(rows))
+    size = rows.shape[1]
     chosen = [len(rows) - 1]
     dependent = []
-    gram = rows @ rows.T / rows.shape[1]
+    gram = rows @ rows.T / size
     for p in exact:
         own = gram[p, p]
         coefficients = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, p], rcond=None)[0]
         left = own - coefficients @ gram[chosen, p]
         if left <= 1e-7 * max(own, 1e-300):
             residual = rows[p] - coefficients @ rows[chosen]
-            constant_only = abs(float(coefficients[0])) > 1e-7  # the row of ones needs sum r, not zero
-            if np.sqrt(residual @ residual / rows.shape[1]) <= 1e-9 * np.sqrt(max(own, 1e-300)) and not constant_only:
+            needs_ones = abs(float(coefficients[0])) > 1e-7
+            if np.sqrt(residual @ residual / size) <= 1e-9 * np.sqrt(max(own, 1e-300)) and not needs_ones:
                 dependent.append(p)
                 continue
         chosen.append(int(p))
     return np.setdiff1d(np.arange(len(rows)), np.array(dependent, dtype=int))
 
 
-def dense_rows(blocks: Iterable[tuple[Floats, int]], n: int) -> Any:
-    """Return a CSR matrix whose rows are dense over consecutive columns, sharing the data of a single block."""
+def dense_rows(blocks: Iterable[RowBlock], n: int) -> Any:
+    """Return a CSR matrix of the blocks' rows, sharing the data of a single block."""
     blocks = list(blocks)
-    data = blocks[0][0].ravel() if len(blocks) == 1 else np.concatenate([b.ravel() for b, _ in blocks])
+    data = blocks[0].data.ravel() if len(blocks) == 1 else np.concatenate([b.data.ravel() for b in blocks])
     indices = np.empty(len(data), dtype=np.int32)
     filled = 0
-    for block, start in blocks:
-        own = indices[filled : filled + block.size].reshape(block.shape)
-        own[:] = np.arange(start, start + block.shape[1], dtype=np.int32)
-        filled += block.size
-    lengths = np.concatenate([np.full(b.shape[0], b.shape[1]) for b, _ in blocks])
+    for block in blocks:
+        own = indices[filled : filled + block.data.size].reshape(block.data.shape)
+        own[:] = np.arange(block.start, block.start + block.data.shape[1], dtype=np.int32)
+        filled += block.data.size
+    lengths = np.concatenate([np.full(b.data.shape[0], b.data.shape[1]) for b in blocks])
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     matrix = sp.csr_matrix((data, indices, indptr.astype(np.int32)), shape=(len(lengths), n))
     matrix.has_canonical_format = True

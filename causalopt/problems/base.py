@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from causalopt.errors import InfeasibleError, OptionError
 from causalopt.modeling.program import ProblemClass, Program
@@ -38,7 +38,7 @@ class Problem(abc.ABC):
     """A problem with validated data, its labels, and one or more formulations."""
 
     #: name -> formulation; the first is the one used unless another is asked for.
-    _formulations: ClassVar[Mapping[str, Formulation]]
+    _formulations: Mapping[str, Formulation]
 
     #: Seconds that reading and checking the data took.
     data_seconds: float = 0.0

@@ -57,7 +57,7 @@ def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
         name = str(label)
         if isinstance(series.dtype, pd.CategoricalDtype):
             refuse_rows(series.isna().to_numpy(), frame.index, f"Column {name!r} of the {what} has missing values")
-            for level in series.cat.categories:
+            for level in series.cat.remove_unused_categories().cat.categories:
                 indicator = (series == level).to_numpy(dtype=float)
                 columns.append(Column(f"{name}[{level}]", (name,), indicator, factor=name))
             continue
@@ -82,7 +82,7 @@ def refuse_rows(bad: npt.NDArray[np.bool_], index: Any, message: str) -> None:
         raise DataError(f"{message} in {len(rows)} row(s): {shown}. Drop or impute them first.")
 
 
-def read_treatment(treatment: Any, index: pd.Index, estimand: str) -> tuple[Ints, list[Any]]:
+def read_treatment(treatment: Any, index: pd.Index, estimand: str, treated: Any = None) -> tuple[Ints, list[Any]]:
     """Return each row's group number and the groups' labels, in order."""
     if treatment is None:
         if estimand != "population":
@@ -99,9 +99,10 @@ def read_treatment(treatment: Any, index: pd.Index, estimand: str) -> tuple[Ints
     found = [level.item() if isinstance(level, np.generic) else level for level in levels]
     if len(found) == 1:
         raise DataError(f"{name} is {found[0]!r} in every row: the other group is empty.")
-    if estimand in ("ATT", "ATC") and len(found) != 2:
+    if estimand in ("ATT", "ATC") and len(found) != 2 and not (estimand == "ATT" and treated is not None):
         shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
-        raise DataError(f"{name} must take two values for {estimand}; it takes {len(found)}: {shown}.")
+        advice = " For the ATT of one of several groups, name it: treated=." if estimand == "ATT" else ""
+        raise DataError(f"{name} must take two values for {estimand}; it takes {len(found)}: {shown}.{advice}")
     if len(found) > MOST_GROUPS:
         raise DataError(f"{name} takes {len(found)} values; a treatment with at most {MOST_GROUPS} groups is needed.")
     return codes.astype(np.int64), found
@@ -156,3 +157,30 @@ def spread_by_name(given: Any, columns: Sequence[Column], what: str, default: An
                     raise DataError(f"{what} names no value for {column.name!r}; add it, or a 'default'.")
                 values.append(default)
     return values
+
+
+def read_outcome(outcome: Any, index: pd.Index, data: pd.DataFrame | None = None) -> Floats:
+    """Return an outcome, the name of a column of `data` or values by row, as finite numbers.
+
+    Raises
+    ------
+    DataError
+        For an unknown column, other row labels, a wrong number of values, text, and missing or infinite values.
+    """
+    name = "The outcome"
+    if isinstance(outcome, str):
+        if data is None:
+            raise DataError(f"No data is attached to this result: give the values of {outcome!r} instead.")
+        if outcome not in data.columns:
+            raise DataError(unknown_name("column", outcome, map(str, data.columns)))
+        name, outcome = f"The outcome {outcome!r}", data[outcome]
+    if isinstance(outcome, pd.Series) and not outcome.index.equals(index):
+        raise DataError(f"{name} and the weights have different row labels; align them first.")
+    try:
+        y = np.asarray(outcome, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is not numeric.") from None
+    if y.shape != (len(index),):
+        raise DataError(f"{name} must hold {len(index)} values; its shape is {y.shape}.")
+    refuse_rows(~np.isfinite(y), index, f"{name} has missing or infinite values")
+    return y

@@ -232,8 +232,12 @@ def test_exact_balance_on_all_levels_of_a_factor_drops_one_and_balances_it(study
 def test_levels_of_a_factor_share_one_unit(study):
     city = pd.Series(np.resize(["a", "a", "a", "a", "b", "c"], len(study)), index=study.index).astype("category")
     problem = co.BalanceProblem(study.assign(city=city)[["age", "city"]], study["t"], scale="pooled")
-    units = problem.units[0]
-    assert units[1] == units[2] == units[3]
+    units = problem.groups[0].unit * problem._moments.spread
+    np.testing.assert_allclose(units[1:], units[1], rtol=1e-14)
+    levels = study.assign(city=city).groupby("t")["city"].value_counts(normalize=True).unstack()
+    size = study.groupby("t").size()
+    variances = (levels * (1 - levels)).mul(size / (size - 1), axis=0).mean()
+    assert units[1] == pytest.approx(np.sqrt(variances.mean()))
 
 
 def test_duplicated_covariates_balanced_exactly_are_no_false_infeasibility(study):
