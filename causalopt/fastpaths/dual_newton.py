@@ -14,7 +14,6 @@ step is one pass over M.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +60,32 @@ class SeparableQP:
         u += self.base
         return np.clip(u, self.lower, self.upper, out=u)
 
+    def gram(self, u: Floats) -> Floats:
+        """Return M diag(spread) M' over the columns that are strictly between their bounds."""
+        m, r = self.rows.shape
+        total = np.zeros((m, m))
+        weighted = not np.isscalar(self.spread)
+        spread = np.broadcast_to(self.spread, r)
+        free = (u > self.lower) & (u < self.upper)
+        for start in range(0, r, CHUNK):
+            part = slice(start, min(start + CHUNK, r))
+            block = self.rows[:, part]
+            inside = free[part]
+            if not inside.all():
+                block = block[:, inside]
+            right = block * spread[part][inside] if weighted else block
+            total += right @ block.T
+        return total if weighted else total * float(np.asarray(self.spread))
+
+    def absorbing(self) -> Floats | None:
+        """Return multipliers of the exact rows whose combination is positive on every column, or None."""
+        positive = np.flatnonzero((self.rows.min(axis=1) > 0) & (self.tolerance == 0))
+        if len(positive) == 0:
+            return None
+        multipliers = np.zeros(len(self.rows))
+        multipliers[positive[-1]] = 1.0
+        return multipliers
+
     def cost(self, u: Floats) -> float:
         """Return sum (u - base)^2 / (2 spread)."""
         d = u - self.base
@@ -72,45 +97,38 @@ class SeparableQP:
 
 
 class Gram:
-    """M diag(spread) M' over the columns that are strictly between their bounds, for a sequence of nearby u.
+    """The Gram matrix for a sequence of nearby u: where few columns have reached or left a bound, only those count.
 
-    Where few columns have reached or left a bound since the last call, only those are added or taken away.
+    Parameters
+    ----------
+    problem : SeparableQP
     """
+
+    #: Updates before the matrix is computed afresh, so that rounding does not add up.
+    MOST_UPDATES = 50
 
     def __init__(self, problem: SeparableQP) -> None:
         self.problem = problem
-        self.free: npt.NDArray[np.bool_] | None = None
-        self.total = np.zeros((len(problem.rows), len(problem.rows)))
-        self.updates = 0
+        self.free = np.zeros(0, dtype=bool)
+        self.total = np.zeros((0, 0))
+        self.updates = self.MOST_UPDATES
 
     def at(self, u: Floats) -> Floats:
         """Return the matrix at u."""
         free = (u > self.problem.lower) & (u < self.problem.upper)
-        if self.free is not None and self.updates < 50:
+        if self.updates < self.MOST_UPDATES and isinstance(self.problem.rows, np.ndarray):
             entered, left = np.flatnonzero(free & ~self.free), np.flatnonzero(self.free & ~free)
             if len(entered) + len(left) < 0.2 * len(u):
                 self.total = self.total + self._over(entered) - self._over(left)
                 self.free, self.updates = free, self.updates + 1
                 return self.total
         self.free, self.updates = free, 0
-        self.total = self._over(free)
+        self.total = self.problem.gram(u)
         return self.total
 
-    def _over(self, chosen: npt.NDArray[Any]) -> Floats:
-        rows, spread = self.problem.rows, self.problem.spread
-        m, r = rows.shape
-        total = np.zeros((m, m))
-        for start in range(0, r if chosen.dtype == bool else len(chosen), CHUNK):
-            part = slice(start, start + CHUNK)
-            if chosen.dtype == bool:
-                inside = chosen[part]
-                block = rows[:, part] if inside.all() else rows[:, part][:, inside]
-                weight = spread if np.isscalar(spread) else np.asarray(spread)[part][inside]
-            else:
-                block = rows[:, chosen[part]]
-                weight = spread if np.isscalar(spread) else np.asarray(spread)[chosen[part]]
-            total += (block if np.isscalar(weight) else block * weight) @ block.T
-        return total * float(np.asarray(spread)) if np.isscalar(spread) else total
+    def _over(self, columns: npt.NDArray[np.intp]) -> Floats:
+        block = self.problem.rows[:, columns]
+        return np.asarray((block * np.broadcast_to(self.problem.spread, len(self.free))[columns]) @ block.T)
 
 
 def solve(

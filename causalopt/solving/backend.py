@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from causalopt.errors import LicenseError, SolverNotAvailable, UnsupportedProblem
 from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving import reduce as reduction
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Solution
 
@@ -147,6 +148,13 @@ class Backend(abc.ABC):
         The module that the solver is imported from; `distribution` is its name for pip.
     classes : frozenset of ProblemClass
     abilities : frozenset of Ability
+    open_source : bool
+        Only open-source solvers are chosen by `solver="auto"`.
+    tested_variants : tuple of str
+        For a backend of several solvers, which users name after a colon (`pyomo:cbc`): those that the conformance
+        suite runs. Empty for a backend of one solver.
+    takes_models : bool
+        Whether it solves Pyomo models themselves (`solve_model`), also those that a `Program` cannot hold.
     """
 
     name: ClassVar[str]
@@ -155,10 +163,16 @@ class Backend(abc.ABC):
     classes: ClassVar[frozenset[ProblemClass]]
     abilities: ClassVar[frozenset[Ability]]
     open_source: ClassVar[bool] = True
+    tested_variants: ClassVar[tuple[str, ...]] = ()
+    takes_models: ClassVar[bool] = False
 
     def is_installed(self) -> bool:
         """Return whether the solver's package is there, without importing it."""
         return importlib.util.find_spec(self.package) is not None
+
+    def how_to_install(self) -> str:
+        """Return what is missing, as the rest of a sentence, and how to get it."""
+        return f"needs the package {self.distribution}, which is not installed: pip install {self.distribution}."
 
     def version(self) -> str:
         """Return the version of the installed solver package."""
@@ -167,6 +181,18 @@ class Backend(abc.ABC):
     def license(self) -> License:
         """Return what the licence found on this machine allows."""
         return OPEN_SOURCE
+
+    def option_names(self) -> frozenset[str] | None:
+        """Return the names of the solver's own options, or None where it cannot list them."""
+        return None
+
+    def variant(self, name: str) -> Backend:
+        """Return the backend of the solver that the user named after a colon."""
+        raise SolverNotAvailable(f"{self.name!r} is one solver: write solver={self.name!r}, without {':' + name!r}.")
+
+    def size(self, program: Program) -> tuple[int, int]:
+        """Return how many columns and rows the solver's own model will have, as its licence counts them."""
+        return program.n_columns, program.n_rows
 
     def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
         """Return the algorithms to try, in order: the next one is tried where verification refuses an answer."""
@@ -197,22 +223,35 @@ class Backend(abc.ABC):
                 f"{self.name} does not solve a {problem_class}. "
                 + (f"Installed solvers that do: {', '.join(able)}." if able else "No installed solver does.")
             )
-        quadratic = program.Q is not None and program.Q.nnz > 0
-        obstacle = self.license().obstacle(program.n_columns, program.n_rows, quadratic)
+        obstacle = self.obstacle(program)
         if obstacle:
-            fitting = [b.name for b in installed_backends() if b is not self and b.fits(program)]
+            fitting = [b.name for b in installed_backends() if b.name != self.name and b.fits(program)]
             raise LicenseError(
                 f"{self.name} cannot take this model ({program.describe()}): {obstacle}. "
-                + (f"Installed solvers that take it: {', '.join(fitting)}." if fitting else "")
+                + (f"Installed solvers that take it: {', '.join(fitting)}." if fitting else "No installed solver does.")
             )
 
     def fits(self, program: Program) -> bool:
         """Return whether class and size of the program are within this backend's reach."""
-        quadratic = program.Q is not None and program.Q.nnz > 0
-        return (
-            program.problem_class in self.classes
-            and self.license().obstacle(program.n_columns, program.n_rows, quadratic) is None
-        )
+        return program.problem_class in self.classes and self.obstacle(program) is None
+
+    def obstacle(self, program: Program) -> str | None:
+        """Return, in words, which limit of the licence a program breaks, or None where it fits.
+
+        What counts is what will be loaded: where the program as it stands is too large, it is reduced and split into
+        its unconnected parts, as `solve` does, and each part has to fit.
+        """
+        license = self.license()
+
+        def measured(part: Program) -> str | None:
+            return license.obstacle(*self.size(part), part.Q is not None and part.Q.nnz > 0)
+
+        obstacle = measured(program)
+        if obstacle is None or license.kind == "none":
+            return obstacle
+        reduced, _, _ = reduction.reduce(program)
+        parts = (reduction.part(reduced, columns, rows) for columns, rows in reduction.parts(reduced))
+        return next((found for found in map(measured, parts) if found), None)
 
 
 @cache
@@ -233,26 +272,33 @@ def backend_names() -> list[str]:
 
 
 def installed_backends() -> list[Backend]:
-    """Return the backends whose solver is installed, open-source ones first."""
+    """Return the backends of one solver each that is installed, open-source ones first."""
     backends = [load_backend(name) for name in _entry_points()]
-    return sorted((b for b in backends if b.is_installed()), key=lambda b: (not b.open_source, b.name))
+    single = (b for b in backends if not b.tested_variants and b.is_installed())
+    return sorted(single, key=lambda b: (not b.open_source, b.name))
+
+
+@cache
+def _variant(name: str) -> Backend:
+    family, _, solver = name.partition(":")
+    return load_backend(family).variant(solver)
 
 
 def get_backend(name: str) -> Backend:
-    """Return the backend of this name.
+    """Return the backend of this name; a colon separates a family from one of its solvers (`pyomo:cbc`).
 
     Raises
     ------
     SolverNotAvailable
         Where the name is unknown or its solver is not installed; the message lists what is.
     """
-    if name not in _entry_points():
+    family, colon, _ = name.partition(":")
+    if family not in _entry_points():
         raise SolverNotAvailable(unknown_name("solver", name, backend_names()))
-    backend = load_backend(name)
+    backend = _variant(name) if colon else load_backend(name)
+    if backend.tested_variants and not colon:
+        raise SolverNotAvailable(f"{name!r} stands for many solvers: name one after a colon, as in '{name}:cbc'.")
     if not backend.is_installed():
         others = ", ".join(b.name for b in installed_backends()) or "none"
-        raise SolverNotAvailable(
-            f"Solver {name!r} needs the package {backend.distribution}, which is not installed: "
-            f"pip install {backend.distribution}. Installed solvers: {others}."
-        )
+        raise SolverNotAvailable(f"Solver {name!r} {backend.how_to_install()} Installed solvers: {others}.")
     return backend

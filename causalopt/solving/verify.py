@@ -123,6 +123,18 @@ def scaled_violations(program: Program, x: Floats) -> tuple[float, float, float]
     return row, column, scaled
 
 
+def is_feasible(program: Program, x: Floats, tolerances: Tolerances | None = None) -> bool:
+    """Return whether verification would accept a point as a solution, optimal or not."""
+    tolerances = tolerances or Tolerances()
+    if x.shape != (program.n_columns,) or not np.isfinite(x).all():
+        return False
+    whole = x[program.integer]
+    return bool(
+        scaled_violations(program, x)[2] <= tolerances.feasibility
+        and np.abs(whole - np.round(whole)).max(initial=0.0) <= tolerances.integrality
+    )
+
+
 def _largest_by_row(matrix: Any, x: Floats, rows: Any, block: int = 1 << 20) -> tuple[Floats, Floats]:
     """Return the largest coefficient and the largest term of each row, with temporary arrays of at most a block."""
     coefficient, term = np.zeros(len(rows)), np.zeros(len(rows))
