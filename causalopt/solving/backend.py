@@ -249,7 +249,7 @@ class Backend(abc.ABC):
         obstacle = measured(program)
         if obstacle is None or license.kind == "none":
             return obstacle
-        reduced, _, _ = reduction.reduce(program)
+        reduced, _ = reduction.reduce(program)
         parts = (reduction.part(reduced, columns, rows) for columns, rows in reduction.parts(reduced))
         return next((found for found in map(measured, parts) if found), None)
 

@@ -177,8 +177,11 @@ def _solve_problem(
         program = compile_model(model)
     options = options.replace(start=start)
     fast_paths = problem.fast_paths(name)
+    named_paths = problem.named_paths(name)
     result = None
-    if solver in fast_paths or (solver == "auto" and fast_paths):
+    if solver in named_paths and solver not in fast_paths:
+        result = run_fast_path(program, solver, named_paths[solver], options, tolerances, ledger, "it was asked for")
+    elif solver in fast_paths or (solver == "auto" and fast_paths):
         path = solver if solver in fast_paths else next(iter(fast_paths))
         reason = "it was asked for" if solver == path else f"{path} is an exact algorithm for this problem"
         result = run_fast_path(program, path, fast_paths[path], options, tolerances, ledger, reason)
@@ -186,9 +189,13 @@ def _solve_problem(
             result = None  # it ran out of steps: a solver is next
     if result is None:
         if solver not in backend_names() and ":" not in solver and solver != "auto":
-            raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), *fast_paths]))
-        backend, reason = choose_backend(program, solver)
-        result = solve_program(program, backend, options, tolerances, ledger, reason)
+            raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), *fast_paths, *named_paths]))
+        tangents = problem.by_tangents(name)
+        backend, reason = choose_backend(program, solver, tangents=tangents)
+        if tangents and _by_tangents(program, backend):
+            result = _solve_by_tangents(program, backend, options, tolerances, ledger, reason)
+        else:
+            result = solve_program(program, backend, options, tolerances, ledger, reason)
     result = dataclasses.replace(result, formulation=name)
     if result.status.reason is Reason.INFEASIBLE:
         raise problem.infeasible(result)
@@ -200,13 +207,57 @@ def _solve_problem(
     return problem.result(result, program)
 
 
-def choose_backend(program: Program, solver: str) -> tuple[Backend, str]:
-    """Return the backend for a program, and in a sentence why."""
+def _by_tangents(program: Program, backend: Backend) -> bool:
+    from causalopt.solving.tangents import can_approximate
+
+    return program.problem_class not in backend.classes and can_approximate(program, backend)
+
+
+def _solve_by_tangents(
+    program: Program,
+    backend: Backend,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+    reason: str,
+) -> Result:
+    from causalopt.solving.tangents import solve_by_tangents
+
+    options = options.replace(start=options.check_start(program.n_columns))
+    start = perf_counter()
+    solution = solve_by_tangents(program, options, backend=backend, tolerances=tolerances)
+    ledger.add("solve", perf_counter() - start)
+    with ledger.phase("verify"):
+        verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
+    if not check.passed:
+        raise _refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
+    notes = []
+    if verified.termination.limit is not Limit.NONE and verified.termination.reason is not Reason.OPTIMAL:
+        gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
+        notes.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
+        warnings.warn(notes[0], CausaloptWarning, stacklevel=5)
+    return _result(
+        verified,
+        check,
+        ledger,
+        solver=backend.name,
+        solver_version=backend.version(),
+        license=str(backend.license()),
+        reason=f"{reason}; it takes no {program.problem_class}, so that tangents stand in for the squares",
+        notes=notes,
+    )
+
+
+def choose_backend(program: Program, solver: str, *, tangents: bool = False) -> tuple[Backend, str]:
+    """Return the backend for a program, and in a sentence why.
+
+    With `tangents` a solver of MILPs counts as one that takes convex MIQPs, see `causalopt.solving.tangents`.
+    """
     if solver != "auto":
         return get_backend(solver), "it was asked for"
     problem_class = program.problem_class
     for backend in installed_backends():
-        if backend.open_source and backend.fits(program):
+        if backend.open_source and (backend.fits(program) or (tangents and _by_tangents(program, backend))):
             return backend, f"{backend.name} is the first installed open-source solver that takes a {problem_class}"
     able = [b.name for b in installed_backends() if problem_class in b.classes]
     raise SolverNotAvailable(

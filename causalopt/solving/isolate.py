@@ -124,7 +124,7 @@ class _Child:
         self.lines: deque[str] = deque(maxlen=40)
         self.incumbent: tuple[Any, float, float] | None = None
         quiet = options.replace(on_incumbent=None, on_log=None, log=True)
-        job = (backend, program.replace(columns=(), rows=()), quiet, method, list(sys.path))
+        job = (backend, program.replace(columns=(), rows=()), quiet, method)
         self.threads = [
             threading.Thread(target=self._send, args=(job,), daemon=True),
             threading.Thread(target=self._receive, args=(os.fdopen(read_end, "rb"),), daemon=True),
@@ -136,6 +136,7 @@ class _Child:
     def _send(self, job: tuple[Any, ...]) -> None:
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # the child has died: `_receive` sees that
+            pickle.dump(list(sys.path), self.process.stdin)  # first, since the job may need it to be read
             pickle.dump(job, self.process.stdin, protocol=5)
             self.process.stdin.flush()  # but not closed: its end tells the child that its parent has gone
 
@@ -154,6 +155,15 @@ class _Child:
             self.lines.append(line.decode(errors="replace"))
 
     def wait(self, options: SolveOptions, memory_limit: float | None, start: float) -> Solution:
+        """Return the child's answer, or what it had found when a limit or the user stopped it."""
+        try:
+            return self._wait(options, memory_limit, start)
+        except KeyboardInterrupt:
+            if self.incumbent is None:
+                raise
+            return self._stopped(Limit.INTERRUPT, "interrupted by the user", 0, start)
+
+    def _wait(self, options: SolveOptions, memory_limit: float | None, start: float) -> Solution:
         deadline = None if options.time_limit is None else start + options.time_limit + GRACE
         peak = 0
         while True:
@@ -161,10 +171,6 @@ class _Child:
                 kind, content = self.messages.get(timeout=HEARTBEAT)
             except queue.Empty:
                 kind, content = "", None
-            except KeyboardInterrupt:
-                if self.incumbent is None:
-                    raise
-                return self._stopped(Limit.INTERRUPT, "interrupted by the user", peak, start)
             if kind == "log":
                 self.lines.append(content)
                 if options.on_log is not None:
@@ -235,8 +241,8 @@ def work() -> None:
             pickle.dump((kind, content), pipe, protocol=5)
             pipe.flush()
 
-    backend, program, options, method, path = pickle.load(sys.stdin.buffer)
-    sys.path[:] = path
+    sys.path[:] = pickle.load(sys.stdin.buffer)
+    backend, program, options, method = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     options = dataclasses.replace(
         options,

@@ -258,6 +258,8 @@ def _prove(
     largest_residual: float,
 ) -> tuple[Verification, Floats | None]:
     """For an LP or convex QP, replace the claimed bound by one that multipliers prove, or refuse the claim."""
+    if program.problem_class in (ProblemClass.MILP, ProblemClass.CONVEX_MIQP):
+        return _prove_by_relaxation(program, solution, x, check, rounding, largest_residual), None
     if program.problem_class not in (ProblemClass.LP, ProblemClass.CONVEX_QP):
         return check, None
     value = check.objective
@@ -294,6 +296,28 @@ def _prove(
     direction = -1.0 if program.maximize else 1.0
     weaker = check.bound is not None and direction * (check.bound - bound) > 0
     return (check, proof) if weaker or residual > largest_residual or not np.isfinite(bound) else (certified, proof)
+
+
+def _prove_by_relaxation(
+    program: Program, solution: Solution, x: Floats, check: Verification, rounding: float, largest_residual: float
+) -> Verification:
+    """Certify the bound of an integer program where multipliers of its continuous relaxation prove as much.
+
+    A relaxation's bound that is weaker than the claimed one, as most are, leaves the claim as it is.
+    """
+    multipliers = _usable(solution.row_dual, program.n_rows)
+    if multipliers is None:
+        return check
+    bound, residual = dual_bound(program, x, multipliers)
+    if not np.isfinite(bound) or residual > largest_residual:
+        return check
+    direction = -1.0 if program.maximize else 1.0
+    if check.bound is not None and direction * (check.bound - bound) > rounding:
+        value = check.objective
+        assert value is not None
+        if abs(bound - value) > largest_residual * objective_scale(program, x, value)[0] + rounding:
+            return check
+    return dataclasses.replace(check, bound=bound, dual_residual=residual, proof=Proof.CERTIFIED)
 
 
 def _settle(termination: Termination, check: Verification, target: float) -> Termination:

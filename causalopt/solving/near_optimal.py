@@ -1,0 +1,173 @@
+"""The range of a linear function over all solutions whose objective is near the best.
+
+For a convex program min f(x) and a linear e(x) = a'x, the smallest e over {x feasible: f(x) <= B} is a Lagrangian
+dual of one variable: for every lam > 0
+
+    e(x)  >=  (phi(lam) - B) / lam      where   phi(lam) = min over feasible x of  f(x) + lam e(x),
+
+with equality at the best lam (Slater's condition holds where B exceeds the optimum). phi is the same program with
+another linear cost, so every solver and fast path takes it, and its certified bound makes the limit on e certified
+too. Its solution moves along straight pieces as lam grows (Best 1996, critical lines), so that a secant step in lam
+that starts and ends on one piece lands exactly on f = B. Where f is linear, the set is a polyhedron and two linear
+programs are the answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sp
+
+from causalopt.errors import SolverFailure
+from causalopt.modeling.program import Floats, Program
+from causalopt.solving.result import Reason, Result
+
+Solver = Callable[[Program], Result]
+"""Solves a program; the result is verified, and its bound certified where the program is an LP or convex QP."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Extreme:
+    """The least or greatest value found of a linear function, and the limit that is proved.
+
+    Attributes
+    ----------
+    value : float
+        Attained at `x`, whose objective is within the budget.
+    limit : float
+        No solution within the budget goes beyond; the difference from `value` is what is not proved.
+    x : (n,) array or None
+        None where the function is unbounded.
+    solves : int
+    """
+
+    value: float
+    limit: float
+    x: Floats | None
+    solves: int
+
+
+def extremes(
+    program: Program, cost: Floats, best: Floats, eta: float, solve: Solver, tolerance: float = 1e-7
+) -> tuple[Extreme, Extreme]:
+    """Return the least and the greatest cost'x over all solutions with objective at most (1 + eta) times the best.
+
+    Parameters
+    ----------
+    program : Program
+        A minimisation: an LP, or a convex QP whose objective is positive at `best`.
+    cost : (n,) array
+    best : (n,) array
+        Its solution.
+    eta : float
+        Positive for a QP; zero or positive for an LP.
+    solve : callable
+        Solves programs that differ from `program` in their linear cost (and for an LP by one row).
+    tolerance : float
+        The search ends when value and limit are this near, relative to their distance from `best`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from causalopt.solving.backend import get_backend
+    >>> from causalopt.solving.dispatch import solve_program
+    >>> from causalopt.solving.options import SolveOptions
+    >>> program = Program.from_arrays([0.0, 0.0], [[1.0, 1.0]], 2.0, 2.0, Q=np.eye(2))
+    >>> solve = lambda p: solve_program(p, get_backend("highs"), SolveOptions())
+    >>> low, high = extremes(program, np.array([1.0, 0.0]), np.ones(2), 0.25, solve)
+    >>> round(low.value, 5), round(high.value, 5)
+    (0.5, 1.5)
+    """
+    if program.Q is None:
+        return _linear_extremes(program, cost, best, eta, solve)
+    low = _least(program, cost, best, eta, solve, tolerance)
+    high = _least(program, -cost, best, eta, solve, tolerance)
+    return low, Extreme(-high.value, -high.limit, high.x, high.solves)
+
+
+def _linear_extremes(
+    program: Program, cost: Floats, best: Floats, eta: float, solve: Solver
+) -> tuple[Extreme, Extreme]:
+    value = program.objective(best)
+    budget = value + eta * abs(value) - program.constant
+    within = program.replace(
+        A=sp.csr_matrix(sp.vstack([program.A, sp.csr_matrix(program.c)])),
+        row_lower=np.append(program.row_lower, -np.inf),
+        row_upper=np.append(program.row_upper, budget),
+        constant=0.0,
+        rows=(),
+    )
+    ends = []
+    for sign in (1.0, -1.0):
+        result = solve(within.replace(c=sign * cost))
+        if result.status.reason is Reason.UNBOUNDED:
+            ends.append(Extreme(-sign * np.inf, -sign * np.inf, None, 1))
+            continue
+        if result.x is None or result.objective is None:
+            raise SolverFailure(f"{result.solver} could not solve the linear program of the range: {result.status}.")
+        bound = -np.inf if result.bound is None else result.bound
+        ends.append(Extreme(sign * result.objective, sign * bound, result.x, 1))
+    return ends[0], ends[1]
+
+
+def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solver, tolerance: float) -> Extreme:
+    value = program.objective(best)
+    budget = value + eta * abs(value)
+    origin = float(cost @ best)
+    unit = float(np.abs(cost) @ np.abs(best)) or float(np.abs(cost).max(initial=0.0))
+    if unit == 0 or budget <= value:
+        return Extreme(origin, origin if unit == 0 else -np.inf, best, 0)
+    lam = (budget - value) / unit
+    inside: tuple[float, Floats] = (0.0, best)
+    outside: tuple[float, Floats | None] | None = None
+    found, at, limit = origin, best, -np.inf
+    for solves in range(1, 101):
+        result = solve(program.replace(c=program.c + lam * cost))
+        if result.status.reason is Reason.UNBOUNDED:
+            outside = (lam, None)
+        elif result.x is None or result.bound is None:
+            raise SolverFailure(f"{result.solver} could not solve a step of the search for the range: {result.status}.")
+        else:
+            limit = max(limit, (result.bound - budget) / lam)
+            if program.objective(result.x) <= budget:
+                inside = (lam, result.x)
+            else:
+                outside = (lam, result.x)
+        share = 0.0
+        if outside is not None and outside[1] is not None:
+            share = _share(program, inside[1], outside[1], budget)
+        candidate = inside[1] if share == 0.0 or outside is None else _blend(inside[1], outside[1], share)
+        if float(cost @ candidate) < found:
+            found, at = float(cost @ candidate), candidate
+        if found - limit <= tolerance * (origin - found) + 1e-12 * unit:
+            return Extreme(found, limit, at, solves)
+        if outside is None:
+            if lam > 1e15 * (budget - value) / unit:
+                break
+            lam *= 8.0
+        else:
+            narrow = outside[0] - inside[0]
+            step = inside[0] + share * narrow if outside[1] is not None and solves % 3 else inside[0] + 0.5 * narrow
+            if not inside[0] < step < outside[0]:
+                break
+            lam = step
+    return Extreme(found, limit, at, solves)
+
+
+def _blend(inner: Floats, outer: Floats | None, share: float) -> Floats:
+    assert outer is not None
+    return np.asarray(inner + share * (outer - inner))
+
+
+def _share(program: Program, inner: Floats, outer: Floats, budget: float) -> float:
+    """Return how far from `inner` to `outer` the objective, a parabola in between, reaches the budget."""
+    move = outer - inner
+    slope = float(program.gradient(inner) @ move)
+    at_outer = program.objective(outer) - program.objective(inner)
+    curvature = at_outer - slope  # f(t) = f(0) + slope t + curvature t^2
+    room = budget - program.objective(inner)
+    root = np.sqrt(max(slope**2 + 4 * curvature * room, 0.0))
+    denominator = slope + root
+    return float(np.clip(2 * room / denominator, 0.0, 1.0)) if denominator > 0 else 0.0

@@ -1,0 +1,200 @@
+"""Convex MIQPs on solvers that take only MILPs: outer approximation by tangents, with a proven gap.
+
+For a program whose quadratic part is separable (a diagonal Q: one curved column at a time),
+
+    min  c'x + sum_j q_j x_j^2 / 2,      q_j > 0,
+
+each square is replaced by a column t_j >= p x_j - p^2/2 for a growing set of points p (Kelley 1960; Duran and Grossmann
+1986). Every MILP is a relaxation, whose bound holds for the program, and whose solution is feasible for it; tangents at
+that solution are added until both meet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from time import perf_counter
+
+import numpy as np
+import scipy.sparse as sp
+
+from causalopt.errors import CausaloptWarning, SolverFailure
+from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.solving.backend import Backend
+from causalopt.solving.dispatch import solve_program
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.solving.verify import Tolerances, objective_scale
+
+#: MILPs solved before the loop gives up.
+MOST_ROUNDS = 200
+
+#: Points around the relaxation's solution at which tangents start, relative to the range of the column.
+FIRST_POINTS = (0.0, -1e-3, 1e-3, -1e-2, 1e-2, -1e-1, 1e-1)
+
+
+def curved_columns(program: Program) -> Ints | None:
+    """Return the columns that Q holds, or None unless Q is diagonal and convex in the program's sense."""
+    if program.Q is None:
+        return None
+    diagonal = program.Q.diagonal()
+    sign = -1.0 if program.maximize else 1.0
+    if program.Q.nnz != np.count_nonzero(diagonal) or (sign * diagonal < 0).any():
+        return None
+    return np.flatnonzero(diagonal)
+
+
+def can_approximate(program: Program, backend: Backend) -> bool:
+    """Return whether a backend can solve this convex MIQP by tangents."""
+    return (
+        program.problem_class is ProblemClass.CONVEX_MIQP
+        and ProblemClass.MILP in backend.classes
+        and curved_columns(program) is not None
+    )
+
+
+@dataclasses.dataclass(eq=False)
+class _Master:
+    """The MILP over the program's columns and one column  t_j  for each square, with its tangents so far."""
+
+    program: Program
+    curved: Ints
+
+    def __post_init__(self) -> None:
+        self.points: list[tuple[Ints, Floats]] = []
+
+    def add(self, which: Ints, points: Floats) -> None:
+        """Add tangents at points of the curved columns with these numbers."""
+        self.points.append((which, points))
+
+    def milp(self) -> Program:
+        program, curved = self.program, self.curved
+        n, k = program.n_columns, len(curved)
+        which = np.concatenate([w for w, _ in self.points])
+        points = np.concatenate([p for _, p in self.points])
+        rows = np.arange(len(points))
+        tangents = sp.csr_matrix(
+            (np.concatenate([-points, np.ones(len(points))]), (np.tile(rows, 2), np.append(curved[which], n + which))),
+            shape=(len(points), n + k),
+        )
+        curvature = np.asarray(program.Q.diagonal()[curved])
+        return Program(
+            c=np.append(program.c, curvature),
+            A=sp.vstack([sp.hstack([program.A, sp.csr_matrix((program.n_rows, k))]), tangents], format="csr"),
+            row_lower=np.append(program.row_lower, -0.5 * points**2),
+            row_upper=np.append(program.row_upper, np.full(len(points), np.inf)),
+            lower=np.append(program.lower, np.zeros(k)),
+            upper=np.append(program.upper, np.full(k, np.inf)),
+            integer=np.append(program.integer, np.zeros(k, dtype=bool)),
+            constant=program.constant,
+            maximize=program.maximize,
+        )
+
+
+def solve_by_tangents(
+    program: Program, options: SolveOptions, *, backend: Backend, tolerances: Tolerances | None = None
+) -> Solution:
+    """Solve a convex MIQP with a diagonal Q by MILPs on a backend, each of them verified.
+
+    Returns
+    -------
+    Solution
+        Its bound is that of the best MILP; its multipliers are those of the continuous relaxation, which certify the
+        bound where the relaxation is tight.
+    """
+    began = perf_counter()
+    curved = curved_columns(program)
+    assert curved is not None
+    master = _Master(program, curved)
+    relaxed = _relaxation(program, backend, options)
+    _first_tangents(master, None if relaxed is None else relaxed.x)
+    direction = -1.0 if program.maximize else 1.0
+    best: Floats | None = None if options.start is None or not _feasible(program, options.start) else options.start
+    value = np.inf if best is None else direction * program.objective(best)
+    bound, nodes, log = -np.inf, 0, ""
+    seen: set[bytes] = set()
+    reason, limit = Reason.FEASIBLE, Limit.NONE
+    for rounds in range(1, MOST_ROUNDS + 1):
+        left = None if options.time_limit is None else options.time_limit - (perf_counter() - began)
+        if left is not None and left <= 0:
+            limit = Limit.TIME
+            break
+        start = None if best is None else np.append(best, 0.5 * best[curved] ** 2)
+        asked = options.replace(gap=options.gap / 4, time_limit=left, start=start)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CausaloptWarning)  # the whole loop says what it did not reach
+            result = solve_program(master.milp(), backend, asked, tolerances)
+        log += result.log
+        if result.bound is not None:
+            bound = max(bound, direction * result.bound)
+        if result.status.reason is Reason.INFEASIBLE:
+            return Solution(result.status, method=f"tangents, round {rounds}", log=log)
+        if result.x is None:
+            reason, limit = (Reason.FEASIBLE if best is not None else Reason.NO_SOLUTION), result.status.limit
+            break
+        x = result.x[: program.n_columns]
+        reached = direction * program.objective(x)
+        if reached < value:
+            best, value = x, reached
+        assert best is not None
+        scale, rounding = objective_scale(program, best, value)
+        if value - bound <= options.gap * scale + rounding:
+            reason = Reason.OPTIMAL
+            break
+        if result.status.limit is not Limit.NONE:
+            limit = result.status.limit
+            break
+        missing = np.flatnonzero(0.5 * x[curved] ** 2 - result.x[program.n_columns :] > 1e-12)
+        key = x[curved].tobytes()
+        if len(missing) == 0 or key in seen:
+            break  # the MILP's own tolerance is what is left
+        seen.add(key)
+        master.add(missing, x[curved][missing])
+    else:
+        limit = Limit.ITERATIONS
+    if best is None and reason is Reason.FEASIBLE:
+        reason = Reason.NO_SOLUTION
+    if reason is Reason.NO_SOLUTION and limit is Limit.NONE:
+        raise SolverFailure(f"{backend.name} ended a MILP of the outer approximation without a solution.")
+    return Solution(
+        Termination(reason, limit, f"outer approximation, {rounds} MILPs"),
+        x=best,
+        objective=None if best is None else direction * value,
+        bound=direction * bound if np.isfinite(bound) else None,
+        row_dual=None if relaxed is None else relaxed.row_dual,
+        method=f"tangents, {rounds} MILPs",
+        seconds={"solve": perf_counter() - began},
+        nodes=nodes or None,
+        log=log,
+    )
+
+
+def _relaxation(program: Program, backend: Backend, options: SolveOptions) -> Solution | None:
+    """Solve the continuous relaxation where the backend can: its answer is a hint, and checked where it is used."""
+    relaxed = program.replace(integer=np.zeros(program.n_columns, dtype=bool), convex=True)
+    if relaxed.problem_class not in backend.classes:
+        return None
+    try:
+        solution = backend.solve(relaxed, options.replace(start=None), backend.methods(relaxed, options)[0])
+    except SolverFailure:
+        return None
+    if solution.x is None or not np.isfinite(solution.x).all():
+        return None
+    return solution
+
+
+def _first_tangents(master: _Master, x: Floats | None) -> None:
+    program, curved = master.program, master.curved
+    centre = np.zeros(len(curved)) if x is None else x[curved]
+    low, high = program.lower[curved], program.upper[curved]
+    width = np.where(np.isfinite(high - low), high - low, 1.0 + np.abs(centre))
+    everyone = np.arange(len(curved))
+    for share in FIRST_POINTS:
+        master.add(everyone, centre + share * width)
+
+
+def _feasible(program: Program, x: Floats) -> bool:
+    from causalopt.solving.verify import scaled_violations
+
+    whole = x[program.integer]
+    return bool(scaled_violations(program, x)[2] <= 1e-9 and (np.abs(whole - np.round(whole)) <= 1e-9).all())

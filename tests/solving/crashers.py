@@ -1,0 +1,45 @@
+"""Backends that misbehave on purpose, in a module that a child process can import."""
+
+import os
+import time
+
+import numpy as np
+from causalopt_highs import HighsBackend
+
+from causalopt.solving.result import Reason, Solution, Termination
+
+
+class Crashes(HighsBackend):
+    def solve(self, program, options, method=""):
+        os.write(2, b"Assertion failed: the basis is haunted\n")
+        os.abort()
+
+
+class Hangs(HighsBackend):
+    """Finds one solution, reports it, and never returns."""
+
+    def solve(self, program, options, method=""):
+        if options.on_incumbent is not None:
+            x = np.zeros(program.n_columns)
+            options.on_incumbent(x, program.objective(x), -100.0)
+        while True:
+            time.sleep(1)
+
+
+class HangsWithNothing(HighsBackend):
+    def solve(self, program, options, method=""):
+        while True:
+            time.sleep(1)
+
+
+class Eats(HighsBackend):
+    def solve(self, program, options, method=""):
+        eaten = []
+        while True:
+            eaten.append(np.ones(2**21))
+            time.sleep(0.01)
+
+
+class Answers(HighsBackend):
+    def solve(self, program, options, method=""):
+        return Solution(Termination(Reason.OPTIMAL, raw=str(os.getpid())), x=np.zeros(program.n_columns), objective=0.0)
