@@ -77,7 +77,7 @@ def weight_plot(result: BalanceResult, axes: Any = None) -> Any:
     values = [result.weights.to_numpy()[g.members] for g in result.problem.groups]
     edges = np.linspace(0, max(float(v.max()) for v in values), 41)
     for k, (group, w) in enumerate(zip(result.problem.groups, values, strict=True)):
-        label = f"{group.label}: {group.size:,} units, effective {sizes[group.label]:,.1f}"
+        label = f"group {group.label}: {group.size:,} units, effective {sizes[group.label]:,.1f}"
         style = {"histtype": "stepfilled", "alpha": 0.55} if k == 0 else {"histtype": "step", "linewidth": 1.8}
         axes.hist(w, bins=edges, color=COLOURS[k % len(COLOURS)], label=label, **style)
     axes.axvline(1.0, color="0.2", linestyle="--", linewidth=1)
