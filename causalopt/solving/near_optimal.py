@@ -24,6 +24,9 @@ from causalopt.errors import SolverFailure
 from causalopt.modeling.program import Floats, Program
 from causalopt.solving.result import Reason, Result
 
+#: Steps of growth in lam after which the program is tried without its quadratic cost; and after which growth ends.
+PATIENCE, MOST_GROWTH = 4, 20
+
 Solver = Callable[[Program], Result]
 """Solves a program; the result is verified, and its bound certified where the program is an LP or convex QP."""
 
@@ -91,14 +94,14 @@ def _linear_extremes(
     program: Program, cost: Floats, best: Floats, eta: float, solve: Solver
 ) -> tuple[Extreme, Extreme]:
     value = program.objective(best)
-    budget = value + eta * abs(value) - program.constant
-    within = program.replace(
-        A=sp.csr_matrix(sp.vstack([program.A, sp.csr_matrix(program.c)])),
-        row_lower=np.append(program.row_lower, -np.inf),
-        row_upper=np.append(program.row_upper, budget),
-        constant=0.0,
-        rows=(),
-    )
+    within = program.replace(constant=0.0)
+    if np.isfinite(eta):
+        within = within.replace(
+            A=sp.csr_matrix(sp.vstack([program.A, sp.csr_matrix(program.c)])),
+            row_lower=np.append(program.row_lower, -np.inf),
+            row_upper=np.append(program.row_upper, value + eta * abs(value) - program.constant),
+            rows=(),
+        )
     ends = []
     for sign in (1.0, -1.0):
         result = solve(within.replace(c=sign * cost))
@@ -119,7 +122,7 @@ def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solv
     unit = float(np.abs(cost) @ np.abs(best)) or float(np.abs(cost).max(initial=0.0))
     if unit == 0 or budget <= value:
         return Extreme(origin, origin if unit == 0 else -np.inf, best, 0)
-    lam = (budget - value) / unit
+    lam = min(budget - value, abs(value)) / unit  # small steps first: a cost that drowns the rest is hard on solvers
     inside: tuple[float, Floats] = (0.0, best)
     outside: tuple[float, Floats | None] | None = None
     found, at, limit = origin, best, -np.inf
@@ -144,7 +147,11 @@ def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solv
         if found - limit <= tolerance * (origin - found) + 1e-12 * unit:
             return Extreme(found, limit, at, solves)
         if outside is None:
-            if lam > 1e15 * (budget - value) / unit:
+            if solves % PATIENCE == 0:  # perhaps the budget does not bind at all
+                anywhere = _linear_extremes(program.replace(Q=None), cost, best, np.inf, _any_lp)[0]
+                if anywhere.x is not None and program.objective(anywhere.x) <= budget:
+                    return dataclasses.replace(anywhere, solves=solves + 1)
+            if solves >= MOST_GROWTH:
                 break
             lam *= 8.0
         else:
@@ -154,6 +161,13 @@ def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solv
                 break
             lam = step
     return Extreme(found, limit, at, solves)
+
+
+def _any_lp(program: Program) -> Result:
+    from causalopt.solving.dispatch import choose_backend, solve_program
+    from causalopt.solving.options import SolveOptions
+
+    return solve_program(program, choose_backend(program, "auto")[0], SolveOptions())
 
 
 def _blend(inner: Floats, outer: Floats | None, share: float) -> Floats:

@@ -1,0 +1,300 @@
+"""Least squares over nonnegative weights, with or without a fixed sum, by an exact active-set method.
+
+The problem is  min ||M x - b||^2 / 2 + c'x  subject to  x >= 0  and, where a row is given,  row'x = total.  A set of
+columns is free and all others are zero. On the free columns the minimiser is one least-squares solve (by QR, so that
+the condition number is never squared); on the way to it the first weight that reaches zero leaves the set; and once
+it is reached, a column with a negative reduced cost enters. The objective falls with every entry, so that no set comes
+back and the method is finite. For  c = 0,  b = 0  and weights that sum to one it is the algorithm of Wolfe (1976),
+Finding the nearest point in a polytope, Mathematical Programming 11:128-149; without the sum it is that of Lawson and
+Hanson (1974), Solving Least Squares Problems, chapter 23. Lasso and elastic net are the same problem with split
+columns and `with_ridge`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from causalopt.modeling.program import Floats, Ints
+
+#: A reduced cost above minus this, relative to the terms that it is the sum of, counts as nonnegative.
+OPTIMALITY = 1e-13
+
+#: Columns are dependent where what is left of one, after projection on the others, is this small beside it.
+DEPENDENCE = 1e-11
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeastSquares:
+    """The data of  min ||M x - b||^2 / 2 + c'x  s.t.  x >= 0 (or x free)  and, where `row` is given,  row'x = total.
+
+    Attributes
+    ----------
+    matrix : (m, n) array
+        M.
+    target : (m,) array
+        b.
+    linear : (n,) array
+        c.
+    row : (n,) array or None
+        Without zeros.
+    total : float
+    nonnegative : bool
+    """
+
+    matrix: Floats
+    target: Floats
+    linear: Floats
+    row: Floats | None = None
+    total: float = 1.0
+    nonnegative: bool = True
+
+    def with_ridge(self, ridge: float) -> LeastSquares:
+        """Return the problem with  ridge ||x||^2 / 2  added, as rows of M."""
+        if ridge == 0:
+            return self
+        n = self.matrix.shape[1]
+        return dataclasses.replace(
+            self,
+            matrix=np.vstack([self.matrix, np.sqrt(ridge) * np.eye(n)]),
+            target=np.concatenate([self.target, np.zeros(n)]),
+        )
+
+    def value(self, x: Floats) -> float:
+        """Return the objective."""
+        residual = self.matrix @ x - self.target
+        return 0.5 * float(residual @ residual) + float(self.linear @ x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Minimum:
+    """Where the method ended.
+
+    Attributes
+    ----------
+    x : (n,) array
+    optimal : bool
+        Whether the optimality conditions hold to rounding.
+    iterations : int
+        Least-squares solves.
+    ray : (n,) array or None
+        A direction in which the objective falls without end; `x` is then a point to go from.
+    """
+
+    x: Floats
+    optimal: bool
+    iterations: int
+    ray: Floats | None = None
+
+
+def solve(problem: LeastSquares, *, start: Floats | None = None) -> Minimum:
+    """Solve a least-squares problem exactly (up to rounding).
+
+    Parameters
+    ----------
+    problem : LeastSquares
+    start : (n,) array, optional
+        Weights to start from, such as those of a neighbouring problem. What is negative in them is taken as zero.
+
+    Returns
+    -------
+    Minimum
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> donors = np.array([[0.0, 4.0, 9.0], [0.0, 0.0, 9.0]])
+    >>> problem = LeastSquares(donors, np.array([1.0, -1.0]), np.zeros(3), row=np.ones(3))
+    >>> solve(problem).x
+    array([0.75, 0.25, 0.  ])
+    """
+    return _ActiveSet(problem, start).run() if problem.nonnegative else _solve_free(problem)
+
+
+class _ActiveSet:
+    """The state of a run: the weights, and the columns that are free, the newest last."""
+
+    def __init__(self, problem: LeastSquares, start: Floats | None) -> None:
+        self.problem = problem
+        self.matrix = np.asfortranarray(problem.matrix)
+        self.norms = np.sqrt(np.einsum("ij,ij->j", self.matrix, self.matrix))
+        self.x = self._first_point(start)
+        self.free = np.flatnonzero(self.x > 0)
+        self.iterations = 0
+
+    def _first_point(self, start: Floats | None) -> Floats:
+        problem, n = self.problem, self.matrix.shape[1]
+        x = np.zeros(n) if start is None else np.maximum(start, 0.0)
+        if problem.row is None:
+            return x
+        total = float(problem.row @ x)
+        if total * problem.total > 0:
+            return np.asarray(x * (problem.total / total))
+        # the best vertex
+        size = np.where(problem.row * problem.total > 0, problem.total / problem.row, np.nan)
+        residual = self.matrix * size - problem.target[:, None]
+        values = 0.5 * np.einsum("ij,ij->j", residual, residual) + problem.linear * size
+        best = int(np.nanargmin(values))
+        x = np.zeros(n)
+        x[best] = size[best]
+        return x
+
+    def run(self) -> Minimum:
+        problem, n = self.problem, len(self.x)
+        refused: list[int] = []
+        entered = -1
+        for _ in range(20 * n + 100):
+            if len(self.free):
+                outcome = self._descend(entered)
+                if outcome is not None:
+                    return Minimum(self.x, False, self.iterations, ray=outcome)
+                if entered >= 0 and self.x[entered] == 0:  # rounding: it came straight back
+                    refused.append(entered)
+                else:
+                    refused.clear()
+            gradient, noise = self._reduced_costs()
+            gradient[self.free] = np.inf
+            gradient[refused] = np.inf
+            if not (gradient < -noise).any():
+                return Minimum(self.x, not refused or self._nearly_optimal(refused), self.iterations)
+            scale = np.where(self.norms > 0, self.norms, 1.0)
+            entered = int(np.argmin(np.where(gradient < -noise, gradient / scale, np.inf)))
+            if problem.row is not None and problem.row[entered] * problem.total < 0 and not len(self.free):
+                return Minimum(self.x, False, self.iterations)
+            self.free = np.append(self.free, entered)
+        return Minimum(self.x, False, self.iterations)
+
+    def _descend(self, entered: int) -> Floats | None:
+        """Go to the minimiser over the free columns, shrinking them where weights reach zero; return a ray if any."""
+        while len(self.free):
+            self.iterations += 1
+            x = self.x[self.free]
+            goal, direction = self._step(x)
+            if direction is None:
+                step = goal - x
+                if (goal > 0).all():
+                    self.x[self.free] = goal
+                    return None
+                falling = goal <= 0
+                longest = 1.0
+            else:
+                step, falling, longest = direction, direction < 0, np.inf
+                if not falling.any():
+                    ray = np.zeros(len(self.x))
+                    ray[self.free] = direction
+                    return ray
+            # A new column at zero that would have to go below leaves at once, without a step.
+            room = np.divide(x, -step, out=np.full(len(x), np.inf), where=falling & (step < 0))
+            room[falling & (step >= 0)] = 0.0
+            length = min(float(room.min()), longest)
+            moved = np.maximum(x + length * step, 0.0)
+            leaves = falling & (room <= length * (1 + 1e-12))
+            moved[leaves] = 0.0
+            self.x[self.free] = moved
+            self.free = self.free[~leaves]
+        return None
+
+    def _step(self, x: Floats) -> tuple[Floats, Floats | None]:
+        """Return the minimiser over the free columns; or, where these are dependent, a direction that does not rise."""
+        problem, free = self.problem, self.free
+        own, linear, size = self.matrix[:, free], problem.linear[free], self.norms[free]
+        pivot, ratio = -1, None
+        if problem.row is None:
+            reduced, target = own, problem.target
+        else:  # the pivot column makes up for what the others change in row'x
+            pivot = int(np.argmax(x))
+            ratio = np.delete(problem.row[free], pivot) / problem.row[free[pivot]]
+            at = problem.total / problem.row[free[pivot]]
+            if len(free) == 1:
+                return np.array([at]), None
+            column = own[:, pivot]
+            reduced = np.delete(own, pivot, axis=1) - column[:, None] * ratio
+            target = problem.target - at * column
+            linear = np.delete(linear, pivot) - linear[pivot] * ratio
+            size = np.maximum(np.delete(size, pivot), size[pivot] * np.abs(ratio))
+        q, r = np.linalg.qr(reduced)
+        p = reduced.shape[1]
+        diagonal = np.zeros(p)
+        diagonal[: len(r)] = np.abs(np.diagonal(r))
+        dependent = np.flatnonzero(diagonal <= DEPENDENCE * size)
+        if len(dependent):
+            k = int(dependent[0])
+            move = np.zeros(p)
+            move[k] = 1.0
+            if k:
+                move[:k] = -np.linalg.solve(r[:k, :k], r[:k, k])
+            slope = float(linear @ move) + float((reduced @ move) @ (reduced @ self._others(x, pivot) - target))
+            direction = self._complete(move, pivot, ratio, 0.0)
+            if slope > 0 or (slope == 0 and not (direction < 0).any()):
+                direction = -direction
+            if not (direction < 0).any() and abs(slope) <= 1e-12 * float(np.abs(linear) @ np.abs(move)):
+                direction = -direction  # level to rounding: the way that ends
+            return x, direction
+        goal = q.T @ target
+        if linear.any():
+            goal -= np.linalg.solve(r.T, linear)
+        goal = np.linalg.solve(r, goal)
+        if problem.row is None:
+            return goal, None
+        return self._complete(goal, pivot, ratio, problem.total / problem.row[free[pivot]]), None
+
+    @staticmethod
+    def _others(x: Floats, pivot: int) -> Floats:
+        return x if pivot < 0 else np.delete(x, pivot)
+
+    @staticmethod
+    def _complete(values: Floats, pivot: int, ratio: Floats | None, constant: float) -> Floats:
+        return values if ratio is None else np.insert(values, pivot, constant - float(ratio @ values))
+
+    def _reduced_costs(self) -> tuple[Floats, Floats]:
+        """Return each column's reduced cost, and the size below which it is rounding."""
+        problem, matrix = self.problem, self.matrix
+        used = self.free
+        residual = matrix[:, used] @ self.x[used] - problem.target
+        gradient = residual @ matrix + problem.linear
+        terms = float(np.linalg.norm(problem.target)) + float(self.norms[used] @ self.x[used])
+        noise = OPTIMALITY * (self.norms * terms + np.abs(problem.linear))
+        if problem.row is not None:
+            heaviest = used[int(np.argmax(self.x[used] * np.abs(problem.row[used])))]
+            multiplier = gradient[heaviest] / problem.row[heaviest]
+            noise = noise + noise[heaviest] * np.abs(problem.row / problem.row[heaviest])
+            gradient = gradient - multiplier * problem.row
+        return gradient, noise
+
+    def _nearly_optimal(self, refused: list[int]) -> bool:
+        gradient, noise = self._reduced_costs()
+        return bool((gradient[refused] >= -1e4 * noise[refused]).all())
+
+
+def _solve_free(problem: LeastSquares) -> Minimum:
+    """Solve without signs: one least-squares system; of several solutions the shortest."""
+    n = problem.matrix.shape[1]
+    origin, basis = np.zeros(n), np.eye(n)
+    if problem.row is not None:
+        origin = problem.row * (problem.total / float(problem.row @ problem.row))
+        basis = np.linalg.qr(problem.row[:, None], mode="complete")[0][:, 1:]
+    left, singular, right = np.linalg.svd(problem.matrix @ basis, full_matrices=True)
+    rank = int((singular > DEPENDENCE * max(float(singular.max(initial=0.0)), 1e-300)).sum())
+    slope = right @ (basis.T @ problem.linear)
+    level = slope[rank:]
+    if len(level) and np.abs(level).max() > 1e-10 * float(np.abs(problem.linear).max()):
+        return Minimum(origin, False, 1, ray=-basis @ (right[rank:].T @ level))
+    goal = left.T[:rank] @ (problem.target - problem.matrix @ origin)
+    z = right[:rank].T @ (goal / singular[:rank] - slope[:rank] / singular[:rank] ** 2)
+    return Minimum(origin + basis @ z, True, 1)
+
+
+def active_columns(problem: LeastSquares, x: Floats, relative: float = 1e-9) -> Ints:
+    """Return the columns that can be positive at some solution: those whose reduced cost at the solution x is zero.
+
+    At any other solution the residuals are the same (the objective is strictly convex in them), hence the reduced
+    costs too; and a column with a positive one is zero (complementary slackness).
+    """
+    state = _ActiveSet(problem, None)
+    state.x, state.free = x, np.flatnonzero(x > 0)
+    if not len(state.free) and problem.row is not None:
+        return np.arange(len(x))
+    gradient, noise = state._reduced_costs()
+    gradient[state.free] = 0.0
+    return np.flatnonzero(gradient <= noise * (relative / OPTIMALITY))

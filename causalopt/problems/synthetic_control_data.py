@@ -1,0 +1,296 @@
+"""Reading a panel for synthetic control: outcomes by time and unit, who is treated, who may be a donor, since when."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from causalopt.errors import DataError
+from causalopt.modeling.program import Bools, Floats, Ints
+from causalopt.solving.options import unknown_name
+
+#: How many units, and how many times of each, a message names.
+SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """A balanced panel.
+
+    Attributes
+    ----------
+    values : (T, N) array
+        One row per time in ascending order, one column per unit.
+    units : list of N labels
+    times : Index of T labels
+    checked : bool
+        Whether its donors have been looked at for copies and constants, in the longer panel that this one is a part of.
+    """
+
+    values: Floats
+    units: list[Any]
+    times: pd.Index
+    checked: bool = False
+
+    def of(self, unit: Any) -> int:
+        """Return the column of a unit."""
+        return self.units.index(unit)
+
+
+def read_panel(outcomes: Any, unit: str | None, time: str | None, outcome: str | None) -> Panel:
+    """Read a wide frame (index: times, columns: units), a long one (three column names) or a Series by unit and time.
+
+    Raises
+    ------
+    DataError
+        For missing columns, repeated or missing cells, and values that are not finite numbers; units and times are
+        named.
+    """
+    if isinstance(outcomes, Panel):
+        return outcomes
+    names = {"unit": unit, "time": time, "outcome": outcome}
+    given = [key for key, name in names.items() if name is not None]
+    if given:
+        if len(given) < 3 or not isinstance(outcomes, pd.DataFrame):
+            raise DataError(
+                "A long DataFrame needs the names of three columns: unit=, time= and outcome=. A wide one (index: "
+                "times, columns: units) needs none of them."
+            )
+        for name in names.values():
+            if name not in outcomes.columns:
+                raise DataError(unknown_name("column", str(name), map(str, outcomes.columns)))
+        return _long(outcomes[unit], outcomes[time], outcomes[outcome])
+    if isinstance(outcomes, pd.Series) and outcomes.index.nlevels == 2:
+        levels = outcomes.index
+        return _long(levels.get_level_values(0), levels.get_level_values(1), outcomes)
+    if not isinstance(outcomes, pd.DataFrame):
+        raise DataError(
+            "outcomes must be a DataFrame: wide (index: times, columns: units), or long with unit=, time= and "
+            f"outcome=; or a Series indexed by (unit, time). It is a {type(outcomes).__name__}."
+        )
+    return _wide(outcomes)
+
+
+def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
+    codes, units = pd.factorize(unit)
+    positions, times = _sorted_codes(time)
+    for what, missing in (("unit", codes < 0), ("time", positions < 0)):
+        if missing.any():
+            raise DataError(f"The {what} is missing in {int(missing.sum())} row(s) of the panel; drop them first.")
+    values = _numbers(outcome, "The outcome" if outcome.name is None else f"The outcome {outcome.name!r}")
+    n, t = len(units), len(times)
+    cells = positions * n + codes
+    count = np.bincount(cells, minlength=n * t)
+    labels = list(units)
+    if (count > 1).any():
+        where = ", ".join(f"{labels[c % n]!r} in {time_name(times[c // n])}" for c in np.flatnonzero(count > 1)[:SHOWN])
+        raise DataError(f"{int((count > 1).sum())} unit(s) and time(s) occur more than once in the panel: {where}.")
+    table = np.full(n * t, np.nan)
+    table[cells] = values
+    panel = Panel(table.reshape(t, n), labels, times)
+    _refuse_holes(panel, (count == 0).reshape(t, n))
+    return panel
+
+
+def _wide(frame: pd.DataFrame) -> Panel:
+    for what, index in (("unit (column)", frame.columns), ("time (row)", frame.index)):
+        repeated = index[index.duplicated()]
+        if len(repeated):
+            raise DataError(f"The {what} {repeated[0]!r} occurs more than once in the panel.")
+    if frame.index.isna().any():
+        raise DataError("The time is missing in a row of the panel; drop it first.")
+    order, times = _sorted_codes(frame.index)
+    values = np.empty(frame.shape)
+    if all(dtype.kind in "fiu" for dtype in frame.dtypes):
+        values[order] = frame.to_numpy(dtype=float)
+    else:
+        for j, label in enumerate(frame.columns):
+            values[order, j] = _numbers(frame.iloc[:, j], f"The outcome of unit {label!r}")
+    panel = Panel(values, list(frame.columns), times)
+    _refuse_holes(panel, np.zeros(values.shape, dtype=bool))
+    return panel
+
+
+def _sorted_codes(time: Any) -> tuple[Ints, pd.Index]:
+    values = time.to_numpy() if hasattr(time, "to_numpy") else time
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        times, codes = np.unique(values, return_inverse=True)
+        return codes, pd.Index(times)
+    try:
+        codes, found = pd.factorize(time, sort=True)
+    except TypeError:
+        raise DataError("The times of the panel cannot be put in order: give them one type.") from None
+    return codes.astype(np.int64), pd.Index(found)
+
+
+def _numbers(series: pd.Series, what: str) -> Floats:
+    if series.dtype == np.float64:
+        return np.asarray(series.to_numpy())
+    if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_complex_dtype(series.dtype):
+        raise DataError(f"{what} is not numeric (its type is {series.dtype}, its first value {series.iloc[0]!r}).")
+    return np.asarray(series.to_numpy(dtype=float, na_value=np.nan))
+
+
+def _refuse_holes(panel: Panel, absent: Bools) -> None:
+    if not panel.values.size:
+        raise DataError("The panel has no rows.")
+    if absent.any():
+        raise DataError(
+            f"The panel is unbalanced: {_cells(panel, absent)} missing. Synthetic control needs every unit at every "
+            "time: drop these units or these times first."
+        )
+    bad = ~np.isfinite(panel.values)
+    if bad.any():
+        raise DataError(
+            f"Outcomes are missing or infinite: {_cells(panel, bad)}. Drop these units or these times first."
+        )
+
+
+def _cells(panel: Panel, bad: Bools) -> str:
+    columns = np.flatnonzero(bad.any(axis=0))
+    parts = []
+    for j in columns[:SHOWN]:
+        times = panel.times[bad[:, j]]
+        listed = ", ".join(map(time_name, times[:SHOWN])) + (
+            f", ... ({len(times)} times)" if len(times) > SHOWN else ""
+        )
+        parts.append(f"{panel.units[j]!r} in {listed}")
+    return "; ".join(parts) + (f"; ... ({len(columns)} units)" if len(columns) > SHOWN else "")
+
+
+def time_name(time: Any) -> str:
+    """Write a time for people: a day without its hour, a whole year without decimals."""
+    if isinstance(time, pd.Timestamp) and time == time.normalize():
+        return f"{time:%Y-%m-%d}"
+    return f"{time:.0f}" if isinstance(time, float) and time.is_integer() else str(time)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Design:
+    """Who is treated since when, and who may be a donor.
+
+    Attributes
+    ----------
+    panel : Panel
+    treated, donors : lists of labels
+    treated_columns, donor_columns : int arrays
+        Their columns in the panel.
+    n_pre : int
+        Number of times before the treatment; they are the first.
+    treatment_time : object
+    """
+
+    panel: Panel
+    treated: list[Any]
+    donors: list[Any]
+    treated_columns: Ints
+    donor_columns: Ints
+    n_pre: int
+    treatment_time: Any
+
+
+def read_design(panel: Panel, treated: Any, treatment_time: Any, donors: Sequence[Any] | None) -> Design:
+    """Check treated units, treatment time and donors against the panel.
+
+    Raises
+    ------
+    DataError
+        For a treated unit or donor that is not in the panel, a treatment time outside of it, fewer than two times
+        before the treatment, no donors, a donor that is the treated unit or equals it at every time, and donors that
+        never change.
+    """
+    chosen = _treated_units(panel, treated)
+    pool = _donors(panel, chosen, donors)
+    n_pre = _periods_before(panel.times, treatment_time)
+    columns = np.array([panel.of(label) for label in chosen], dtype=np.int64)
+    places = {label: k for k, label in enumerate(panel.units)}
+    donor_columns = np.array([places[label] for label in pool], dtype=np.int64)
+    if not panel.checked:
+        _refuse_copies_and_constants(panel, chosen, columns, pool, donor_columns)
+    return Design(panel, chosen, pool, columns, donor_columns, n_pre, treatment_time)
+
+
+def _refuse_copies_and_constants(
+    panel: Panel, treated: list[Any], treated_columns: Ints, pool: list[Any], donor_columns: Ints
+) -> None:
+    values = panel.values[:, donor_columns]
+    for label, column in zip(treated, treated_columns, strict=True):
+        same = np.flatnonzero((values == panel.values[:, [column]]).all(axis=0))
+        if len(same):
+            raise DataError(
+                f"Donor {pool[same[0]]!r} has the same outcome as treated unit {label!r} at every time: it is a copy. "
+                "Leave it out (donors=)."
+            )
+    constant = np.flatnonzero((values == values[0]).all(axis=0))
+    if len(constant):
+        named = ", ".join(f"{pool[j]!r} ({values[0, j]:g})" for j in constant[:SHOWN])
+        raise DataError(
+            f"{len(constant)} donor(s) have the same outcome at every time: {named}. Such a series is usually a "
+            "placeholder for missing data; leave it out (donors=)."
+        )
+
+
+def _is_unit(panel: Panel, label: Any) -> bool:
+    return isinstance(label, Hashable) and label in panel.units
+
+
+def _treated_units(panel: Panel, treated: Any) -> list[Any]:
+    if _is_unit(panel, treated):
+        return [treated]
+    if isinstance(treated, str | bytes) or not isinstance(treated, Sequence | pd.Index | pd.Series | np.ndarray):
+        treated = [treated]
+    labels = list(treated)
+    if not labels:
+        raise DataError("No treated unit is named (treated=).")
+    for label in labels:
+        if not _is_unit(panel, label):
+            raise DataError(unknown_name("treated unit", str(label), map(str, panel.units)))
+    if len(set(labels)) < len(labels):
+        raise DataError("A treated unit is named twice (treated=).")
+    return labels
+
+
+def _donors(panel: Panel, treated: list[Any], donors: Sequence[Any] | None) -> list[Any]:
+    apart = set(treated)
+    if donors is None:
+        pool = [label for label in panel.units if label not in apart]
+    else:
+        pool = list(donors)
+        for label in pool:
+            if not _is_unit(panel, label):
+                raise DataError(unknown_name("donor", str(label), map(str, panel.units)))
+            if label in apart:
+                raise DataError(f"Unit {label!r} is treated, so it cannot be a donor too; take it out of donors=.")
+        if len(set(pool)) < len(pool):
+            raise DataError("A donor is named twice (donors=).")
+    if not pool:
+        raise DataError("There are no donors: the panel needs at least one unit that is not treated.")
+    return pool
+
+
+def _periods_before(times: pd.Index, treatment_time: Any) -> int:
+    first, last = times[0], times[-1]
+    try:
+        before: npt.NDArray[np.bool_] = np.asarray(times < treatment_time)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"treatment_time is {treatment_time!r}, which cannot be compared with the panel's times, {first!r} to "
+            f"{last!r}."
+        ) from None
+    n_pre = int(before.sum())
+    span = f"the panel goes from {time_name(first)} to {time_name(last)}"
+    if n_pre == len(times):
+        raise DataError(f"treatment_time {time_name(treatment_time)} is after the last time: {span}.")
+    if n_pre == 0:
+        raise DataError(f"treatment_time {time_name(treatment_time)} leaves no time before the treatment: {span}.")
+    if n_pre == 1:
+        raise DataError(
+            f"Only one time ({time_name(first)}) lies before treatment_time {time_name(treatment_time)}: weights need "
+            f"at least two; {span}."
+        )
+    return n_pre
