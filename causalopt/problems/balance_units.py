@@ -103,19 +103,27 @@ def mean_and_sd(values: Floats, weights: Floats | None) -> tuple[float, float]:
     """Return mean and sample standard deviation (ddof 1, and its analogue under reliability weights)."""
     if weights is None:
         mean = float(values.mean())
-        d = values - mean
-        return mean, float(np.sqrt(d @ d / max(len(values) - 1, 1)))
-    total = float(weights.sum())
-    mean = float(weights @ values) / total
-    freedom = total - float(weights @ weights) / total
+        freedom = max(len(values) - 1, 1)
+    else:
+        total = float(weights.sum())
+        mean = float(weights @ values) / total
+        freedom = total - float(weights @ weights) / total
     d = values - mean
-    return mean, float(np.sqrt((weights * d) @ d / freedom)) if freedom > 0 else 0.0
+    squares = float(d @ d if weights is None else (weights * d) @ d)
+    if 1e-280 < squares < 1e280 or not d.any():
+        return mean, float(np.sqrt(squares / freedom)) if freedom > 0 else 0.0
+    largest = float(np.abs(d).max())  # squares of such values overflow or vanish
+    d /= largest
+    squares = float(d @ d if weights is None else (weights * d) @ d)
+    return mean, largest * float(np.sqrt(squares / freedom)) if freedom > 0 else 0.0
 
 
 def refuse_constant(columns: Sequence[Column], spread: Floats) -> None:
     """Raise `DataError` naming the first covariate without variance."""
     for column, sd in zip(columns, spread, strict=True):
-        if sd <= 1e-12 * max(1e-300, float(np.abs(column.values).max())):
+        if not np.isfinite(sd):
+            raise DataError(f"Covariate {column.name!r} spans more than numbers can hold. Rescale it.")
+        if sd <= 1e-14 * float(np.abs(column.values).max()):
             raise DataError(
                 f"Covariate {column.name!r} is {column.values[0]:g} in every row: there is nothing to balance. "
                 "Leave it out."

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from causalopt.errors import (
     CausaloptWarning,
@@ -167,16 +168,16 @@ def _solve_problem(
     tolerances: Tolerances | None,
     ledger: Ledger,
 ) -> Any:
-    from causalopt.modeling.compile import compile_model  # first, so that loading Pyomo is not charged to a phase
-
     ledger.add("data", problem.data_seconds)
     name = problem.formulation_name(formulation)
-    with ledger.phase("build"):
-        model = problem.build(name)
-    with ledger.phase("compile"):
-        program = compile_model(model)
-    options = options.replace(start=start)
     fast_paths = problem.fast_paths(name)
+    program = None
+    if solver in fast_paths or (solver == "auto" and fast_paths):
+        with ledger.phase("build"):
+            program = problem.direct_program(name)
+    if program is None:
+        program = _compiled(problem, name, ledger)
+    options = options.replace(start=start)
     named_paths = problem.named_paths(name)
     result = None
     if solver in named_paths and solver not in fast_paths:
@@ -205,6 +206,15 @@ def _solve_problem(
             "Allow more time (time_limit=), or use another solver or formulation."
         )
     return problem.result(result, program)
+
+
+def _compiled(problem: Any, formulation: str, ledger: Ledger) -> Program:
+    from causalopt.modeling.compile import compile_model  # first, so that loading Pyomo is not charged to a phase
+
+    with ledger.phase("build"):
+        model = problem.build(formulation)
+    with ledger.phase("compile"):
+        return compile_model(model)
 
 
 def _by_tangents(program: Program, backend: Backend) -> bool:
@@ -288,8 +298,19 @@ def run_fast_path(
         verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
     if not check.passed:
         raise _refusal(name, solution, check)
+    notes = []
+    if options.isolate:
+        notes.append(f"{name} ran in this process: isolate is for solvers, and had no effect.")
+        warnings.warn(notes[0], CausaloptWarning, stacklevel=5)
     return _result(
-        verified, check, ledger, solver=name, solver_version=__version__, license="open source", reason=reason
+        verified,
+        check,
+        ledger,
+        solver=name,
+        solver_version=__version__,
+        license="open source",
+        reason=reason,
+        notes=notes,
     )
 
 
@@ -456,33 +477,69 @@ def _usefulness(trial: tuple[Solution, Solution, Verification]) -> tuple[bool, f
 
 
 def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution, method: str) -> Solution:
-    """Decide between infeasible and unbounded, where the solver could not, by a second solve with zero objective.
+    """Decide between infeasible and unbounded, where the solver could not, by further solves that are linear.
 
-    Also used where a solver ends a QP without a word, or calls it infeasible, which HiPO has done to feasible ones:
-    the same constraints with zero objective are an LP or MILP.
+    The same constraints without objective are an LP or MILP. It also settles a QP that the solver calls infeasible,
+    as HiPO has done to feasible ones, and a continuous program that it calls unbounded, as the active-set method has
+    done to bounded ones: a feasible program is unbounded exactly where some direction improves for ever.
     """
     reason, raw = solution.termination.reason, solution.termination.raw
-    doubtful = reason is Reason.INFEASIBLE and program.Q is not None and program.Q.nnz > 0
-    undecided = reason is Reason.NO_SOLUTION and solution.termination.limit is Limit.NONE
-    if not (undecided or doubtful):
+    quadratic = program.Q is not None and program.Q.nnz > 0
+    continuous = not program.integer.any()
+    doubtful = (reason is Reason.INFEASIBLE and quadratic) or (reason is Reason.UNBOUNDED and continuous)
+    undecided = reason is Reason.NO_SOLUTION or (reason is Reason.FEASIBLE and quadratic)
+    if not doubtful and not (undecided and solution.termination.limit is Limit.NONE):
         return solution
     feasibility = program.replace(c=np.zeros(program.n_columns), Q=None, constant=0.0, convex=True)
     if feasibility.problem_class not in backend.classes:
         return solution
     first = backend.methods(feasibility, options)[0]
-    second = backend.solve(feasibility, options.replace(start=None), first)
+    options = options.replace(start=None)
+    second = backend.solve(feasibility, options, first)
     raw = f"{raw}, settled by a solve without objective"
     if second.termination.reason is Reason.INFEASIBLE:
         return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
-    if second.termination.has_solution and doubtful:
-        return solution.replace(termination=Termination(Reason.NO_SOLUTION, raw=f"{raw}: it is feasible"))
-    if second.termination.has_solution and _says_unbounded(solution):
+    if not second.termination.has_solution:
+        return solution
+    unbounded = _says_unbounded(solution)
+    if continuous and (unbounded or reason is Reason.FEASIBLE):
+        ray = backend.solve(_directions(program), options, first)
+        unbounded = ray.termination.reason is Reason.OPTIMAL and _improves(program, ray)
+    if unbounded:
         return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None, row_dual=None)
+    if doubtful:
+        return solution.replace(termination=Termination(Reason.NO_SOLUTION, raw=f"{raw}: it is not"))
     return solution
 
 
 def _says_unbounded(solution: Solution) -> bool:
-    return "unbounded" in solution.termination.raw.lower()
+    return solution.termination.reason is Reason.UNBOUNDED or "unbounded" in solution.termination.raw.lower()
+
+
+def _directions(program: Program) -> Program:
+    """Return the LP of the best direction in which one can go for ever without leaving the constraints or curving."""
+    A = program.A
+    low, high = np.isfinite(program.row_lower), np.isfinite(program.row_upper)
+    row_lower, row_upper = np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf)
+    if program.Q is not None:
+        A = sp.vstack([A, program.Q + sp.tril(program.Q, -1).T], format="csr")
+        flat = np.zeros(program.n_columns)
+        row_lower, row_upper = np.concatenate([row_lower, flat]), np.concatenate([row_upper, flat])
+    return program.replace(
+        A=A,
+        row_lower=row_lower,
+        row_upper=row_upper,
+        lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
+        upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
+        Q=None,
+        constant=0.0,
+        rows=(),
+    )
+
+
+def _improves(program: Program, ray: Solution) -> bool:
+    gain = (ray.objective or 0.0) * (1.0 if program.maximize else -1.0)
+    return gain > 1e-6 * float(np.abs(program.c).max(initial=0.0))
 
 
 def _refusal(solver: str, solution: Solution, check: Verification) -> VerificationError:

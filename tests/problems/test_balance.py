@@ -448,3 +448,22 @@ def test_target_without_a_mean_is_named(study):
     )
     bad(study, "needs target=", treatment=None, estimand="population")
     bad(study, "only its means", treatment=None, estimand="population", target=dict.fromkeys(COVARIATES, 1.0))
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-290])
+def test_units_at_the_ends_of_what_numbers_hold_do_not_matter(study, factor):
+    first = co.balance(study, treatment="t", covariates=COVARIATES)
+    second = co.balance(study.assign(age=study["age"] / 100 * factor), treatment="t", covariates=COVARIATES)
+    np.testing.assert_allclose(first.weights, second.weights, atol=1e-8)
+
+
+def test_a_large_offset_is_no_lack_of_variance(study):
+    first = co.balance(study, treatment="t", covariates=COVARIATES)
+    second = co.balance(study.assign(age=study["age"] + 2.0**33), treatment="t", covariates=COVARIATES)
+    np.testing.assert_allclose(first.weights, second.weights, atol=1e-4)
+
+
+def test_a_fast_path_says_that_it_is_not_isolated(study):
+    with pytest.warns(co.CausaloptWarning, match="isolate is for solvers"):
+        result = co.solve(co.BalanceProblem(study[COVARIATES], study["t"]), isolate=True)
+    assert result.is_optimal and result.warnings
