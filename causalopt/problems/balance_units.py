@@ -109,7 +109,8 @@ def mean_and_sd(values: Floats, weights: Floats | None) -> tuple[float, float]:
         mean = float(weights @ values) / total
         freedom = total - float(weights @ weights) / total
     d = values - mean
-    squares = float(d @ d if weights is None else (weights * d) @ d)
+    with np.errstate(over="ignore"):
+        squares = float(d @ d if weights is None else (weights * d) @ d)
     if 1e-280 < squares < 1e280 or not d.any():
         return mean, float(np.sqrt(squares / freedom)) if freedom > 0 else 0.0
     largest = float(np.abs(d).max())  # squares of such values overflow or vanish
