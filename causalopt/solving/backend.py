@@ -11,8 +11,9 @@ import dataclasses
 import enum
 import importlib.metadata
 import importlib.util
+from collections.abc import Sequence
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from causalopt.errors import LicenseError, SolverNotAvailable, UnsupportedProblem
 from causalopt.modeling.program import ProblemClass, Program
@@ -209,6 +210,10 @@ class Backend(abc.ABC):
         SolverFailure
             Where the solver stops with an error of its own.
         """
+
+    def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
+        """Solve a Pyomo model itself and return claims, `x` in the order of `variables`; where `takes_models`."""
+        raise UnsupportedProblem(f"{self.name} solves programs, not Pyomo models.")
 
     def session(self, program: Program, options: SolveOptions) -> LiveModel | None:
         """Return a live model of the program, or None where each solve would start afresh."""

@@ -1,0 +1,267 @@
+"""Solving Pyomo models themselves, also those that a `Program` cannot hold, and checking the answers on the model.
+
+A model that compiles is verified against its `Program` as any other. For one that does not (quadratic constraints,
+nonlinear terms, SOS, logic), constraints, bounds, integrality and the objective are evaluated at the point that came
+back; its bound stays the solver's claim.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.core.base.var import IndexedVar
+from pyomo.core.expr.numeric_expr import SumExpression
+from pyomo.core.expr.visitor import identify_variables
+
+from causalopt.errors import CausaloptWarning, DataError, UnsupportedProblem
+from causalopt.modeling.compile import compile_model
+from causalopt.modeling.program import Floats, Program
+from causalopt.solving.backend import Backend
+from causalopt.solving.dispatch import limit_notes, refusal, unused_options, verified_result
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Ledger, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Proof, Tolerances, Verification, settle_termination, verify
+
+#: Component types that can be evaluated at a point, or hold no condition on it.
+_CHECKED = {
+    "Set", "SetOf", "RangeSet", "Param", "Expression", "Suffix", "Block", "BuildAction", "BuildCheck",
+    "ExternalFunction", "Var", "BooleanVar", "Objective", "Constraint", "SOSConstraint", "Reference",
+}  # fmt: skip
+
+
+def solve_model(
+    model: Any,
+    backend: Backend,
+    start: Any,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+    reason: str,
+) -> Result:
+    """Hand a Pyomo model to a backend that takes models, verify the answer, and write it into the variables.
+
+    Returns
+    -------
+    Result
+        Its `x` is in the order of the program's columns where the model compiles, else in that of
+        `model_variables`.
+
+    Raises
+    ------
+    UnsupportedProblem
+        Where the model is of a class that the solver does not take, or holds what cannot be checked.
+    VerificationError
+        Where the answer did not survive recomputation.
+    """
+    with ledger.phase("compile"):
+        try:
+            program = compile_model(model)
+        except UnsupportedProblem:
+            refuse_unchecked(model)
+            program = None
+    if program is not None:
+        backend.check_can_solve(program)
+    variables = model_variables(model) if program is None else program_variables(program)
+    if start is True:
+        values = np.array([np.nan if variable.value is None else variable.value for variable in variables], dtype=float)
+        start = None if np.isnan(values).any() else values
+    options = options.replace(start=start)
+    options = options.replace(start=options.check_start(len(variables)))
+    shown = unused_options(backend, options)
+    if options.isolate:
+        shown.append(f"{backend.name} got the Pyomo model itself, in this process: isolate had no effect.")
+    solution = settle_model(backend, model, variables, options)
+    for phase, seconds in solution.seconds.items():
+        ledger.add(phase, seconds)
+    with ledger.phase("verify"):
+        if program is None:
+            verified, check = verify_model(model, variables, solution, gap=options.gap, tolerances=tolerances)
+        else:
+            verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
+    if not check.passed:
+        raise refusal(f"{backend.name} ({backend.version()})", solution, check)
+    shown += limit_notes(backend, verified, check)
+    for note in shown:
+        warnings.warn(note, CausaloptWarning, stacklevel=4)
+    if verified.x is not None:
+        write_values(variables, verified.x)
+    return verified_result(verified, check, ledger, backend, reason, shown)
+
+
+def model_variables(model: Any) -> list[Any]:
+    """Return the variables of a model's active blocks, and those that its constraints and objective bring along."""
+    found = {id(variable): variable for variable in model.component_data_objects(pyo.Var, active=True)}
+    bodies = [constraint.body for constraint in model.component_data_objects(pyo.Constraint, active=True)]
+    for body in [*bodies, active_objective(model).expr]:
+        for variable in identify_variables(body, include_fixed=True):
+            found.setdefault(id(variable), variable)
+    return list(found.values())
+
+
+def program_variables(program: Program) -> list[Any]:
+    """Return the Pyomo variables that a program's columns were compiled from, in their order."""
+    variables: list[Any] = []
+    for component, _, _ in program.columns:
+        variables += component.values() if isinstance(component, IndexedVar) else [component]
+    return variables
+
+
+def write_values(variables: Sequence[Any], x: Floats) -> None:
+    """Write a verified answer into the variables."""
+    for variable, value in zip(variables, x.tolist(), strict=True):
+        variable.set_value(value, skip_validation=True)
+
+
+def active_objective(model: Any) -> Any:
+    """Return the model's one active objective.
+
+    Raises
+    ------
+    DataError
+        Where there is none, or more than one.
+    """
+    objectives = list(model.component_data_objects(pyo.Objective, active=True))
+    if len(objectives) != 1:
+        raise DataError(f"The model has {len(objectives)} active objectives; exactly one is needed.")
+    return objectives[0]
+
+
+def refuse_unchecked(model: Any) -> None:
+    """Raise where the model holds conditions that cannot be evaluated at a point.
+
+    Raises
+    ------
+    UnsupportedProblem
+    """
+    for component in model.component_objects(active=True, descend_into=True):
+        if component.ctype.__name__ not in _CHECKED:
+            raise UnsupportedProblem(
+                f"{component.name} is a {component.ctype.__name__}, which no answer can be checked against. Transform "
+                "the model to constraints first, for example with pyo.TransformationFactory('gdp.bigm')."
+            )
+
+
+def settle_model(backend: Backend, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
+    """Solve a model; where the solver says "infeasible or unbounded", a solve without objective decides."""
+    solution = backend.solve_model(model, variables, options)
+    raw = solution.termination.raw
+    if solution.termination.reason is not Reason.NO_SOLUTION or "nbounded" not in raw:
+        return solution
+    objective = active_objective(model)
+    name = next(f"feasibility_{k}" for k in range(10**6) if not hasattr(model, f"feasibility_{k}"))
+    objective.deactivate()
+    model.add_component(name, pyo.Objective(expr=0.0))
+    try:
+        second = backend.solve_model(model, variables, options.replace(start=None))
+    finally:
+        model.del_component(name)
+        objective.activate()
+    raw = f"{raw}, settled by a solve without objective"
+    if second.termination.has_solution:
+        return Solution(Termination(Reason.UNBOUNDED, raw=raw), seconds=solution.seconds, log=solution.log)
+    if second.termination.reason is Reason.INFEASIBLE:
+        return Solution(Termination(Reason.INFEASIBLE, raw=raw), seconds=solution.seconds, log=solution.log)
+    return solution
+
+
+def verify_model(
+    model: Any,
+    variables: Sequence[Any],
+    solution: Solution,
+    *,
+    gap: float = 1e-6,
+    tolerances: Tolerances | None = None,
+) -> tuple[Solution, Verification]:
+    """Evaluate a model at the point that a solver returned; the counterpart of `verify` for what no Program holds.
+
+    Returns
+    -------
+    solution : Solution
+        Its termination demoted from OPTIMAL to FEASIBLE where no bound within the gap is claimed.
+    verification : Verification
+        Never certified: a bound here is what the solver says.
+    """
+    tolerances = tolerances or Tolerances()
+    if not solution.termination.has_solution:
+        claimed = solution.termination.reason in (Reason.INFEASIBLE, Reason.UNBOUNDED)
+        return solution, Verification(proof=Proof.CLAIMED if claimed else Proof.NONE)
+    x = solution.x
+    if x is None or x.shape != (len(variables),) or not np.isfinite(x).all():
+        return solution, Verification(problems=("a solution was claimed, but its values are missing or not finite",))
+    before = [(variable.value, variable.stale) for variable in variables]
+    try:
+        write_values(variables, x)
+        check = _evaluated(model, variables, x, solution, tolerances)
+    finally:
+        for variable, (value, stale) in zip(variables, before, strict=True):
+            variable.set_value(value, skip_validation=True)
+            variable.stale = stale
+    termination = settle_termination(solution.termination, check, max(gap, tolerances.optimality))
+    return solution.replace(termination=termination, row_dual=None, farkas=None), check
+
+
+def _evaluated(
+    model: Any, variables: Sequence[Any], x: Floats, solution: Solution, tolerances: Tolerances
+) -> Verification:
+    problems: list[str] = []
+    row, scaled = 0.0, 0.0
+    for name, violation, size in _violations(model):
+        row = max(row, violation)
+        if violation / size > max(scaled, tolerances.feasibility):
+            problems = [f"{name} is violated by {violation:.3g} ({violation / size:.1e} of its terms)"]
+        scaled = max(scaled, violation / size)
+    low = np.array([-np.inf if variable.lb is None else variable.lb for variable in variables])
+    high = np.array([np.inf if variable.ub is None else variable.ub for variable in variables])
+    outside = np.maximum(np.maximum(low - x, x - high), 0.0)
+    bound_scale = np.maximum(1.0, np.minimum(np.abs(low), np.abs(high)))
+    worst = int(np.argmax(outside / bound_scale)) if len(x) else 0
+    if len(x) and outside[worst] / bound_scale[worst] > tolerances.feasibility:
+        problems.append(f"{variables[worst].name} is outside its bounds by {outside[worst]:.3g}")
+    whole = x[np.array([not variable.is_continuous() for variable in variables], dtype=bool)]
+    integrality = float(np.abs(whole - np.round(whole)).max(initial=0.0))
+    if integrality > tolerances.integrality:
+        problems.append(f"an integer variable is {integrality:.3g} away from a whole number")
+    objective = active_objective(model)
+    value = float(pyo.value(objective))
+    scale = max(abs(value), 1.0)
+    if solution.objective is not None and not abs(solution.objective - value) <= tolerances.objective * scale:
+        problems.append(f"the claimed objective is {solution.objective:.10g}, recomputed it is {value:.10g}")
+    bound = solution.bound if solution.bound is not None and np.isfinite(solution.bound) else None
+    direction = 1.0 if objective.sense == pyo.minimize else -1.0
+    if bound is not None and direction * (bound - value) > tolerances.objective * scale:
+        problems.append(f"the claimed bound {bound:.10g} is on the wrong side of the objective {value:.10g}")
+    return Verification(
+        row_violation=row,
+        bound_violation=float(outside.max(initial=0.0)),
+        scaled_violation=max(scaled, float((outside / bound_scale).max(initial=0.0))),
+        integrality_violation=integrality,
+        objective=value,
+        claimed_objective=solution.objective,
+        bound=bound,
+        claimed_bound=bound,
+        gap=None if bound is None else abs(bound - value) / scale,
+        proof=Proof.NONE if bound is None else Proof.CLAIMED,
+        problems=tuple(problems),
+    )
+
+
+def _violations(model: Any) -> Iterator[tuple[str, float, float]]:
+    """Yield name, violation, and the size of its terms, of each active constraint."""
+    for constraint in model.component_data_objects(pyo.Constraint, active=True):
+        lower, body, upper = constraint.to_bounded_expression(evaluate_bounds=True)
+        value = float(pyo.value(body))
+        bound = lower if lower is not None and (upper is None or value < lower) else upper
+        violation = max(0.0, (lower or 0.0) - value if lower is not None else 0.0)
+        violation = max(violation, value - upper if upper is not None else 0.0)
+        terms = [abs(float(pyo.value(term))) for term in body.args] if isinstance(body, SumExpression) else []
+        yield constraint.name, violation if np.isfinite(value) else np.inf, max(1.0, abs(bound or 0.0), *terms, 0.0)
+    for constraint in model.component_data_objects(pyo.SOSConstraint, active=True):
+        ordered = sorted(constraint.get_items(), key=lambda item: item[1])
+        size = np.abs([float(pyo.value(variable)) for variable, _ in ordered])
+        width = constraint.level  # that many neighbours may be nonzero
+        windows = [np.delete(size, slice(k, k + width)).max(initial=0.0) for k in range(max(1, len(size) - width + 1))]
+        yield constraint.name, float(min(windows)), 1.0
