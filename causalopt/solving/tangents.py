@@ -29,6 +29,12 @@ from causalopt.solving.verify import Tolerances, objective_scale
 #: MILPs solved before the loop gives up.
 MOST_ROUNDS = 200
 
+#: Points nearer to zero than this are zero: solvers drop coefficients so small, and a tangent anywhere is valid.
+SMALLEST_POINT = 1e-7
+
+#: Largest cost of the MILPs: solvers prune within absolute tolerances, which are to be small beside the objective.
+LARGEST_COST = 4096.0
+
 #: Points around the relaxation's solution at which tangents start, relative to the range of the column.
 FIRST_POINTS = (0.0, -1e-3, 1e-3, -1e-2, 1e-2, -1e-1, 1e-1)
 
@@ -62,12 +68,15 @@ class _Master:
 
     def __post_init__(self) -> None:
         self.points: list[tuple[Ints, Floats]] = []
+        costs = np.append(self.program.c, self.program.Q.diagonal())
+        self.factor = 2.0 ** np.round(np.log2(LARGEST_COST / np.abs(costs).max()))
 
     def add(self, which: Ints, points: Floats) -> None:
         """Add tangents at points of the curved columns with these numbers."""
-        self.points.append((which, points))
+        self.points.append((which, np.where(np.abs(points) < SMALLEST_POINT, 0.0, points)))
 
     def milp(self) -> Program:
+        """Return the MILP, with its objective multiplied by `factor`."""
         program, curved = self.program, self.curved
         n, k = program.n_columns, len(curved)
         which = np.concatenate([w for w, _ in self.points])
@@ -77,16 +86,17 @@ class _Master:
             (np.concatenate([-points, np.ones(len(points))]), (np.tile(rows, 2), np.append(curved[which], n + which))),
             shape=(len(points), n + k),
         )
+        tangents.eliminate_zeros()
         curvature = np.asarray(program.Q.diagonal()[curved])
         return Program(
-            c=np.append(program.c, curvature),
+            c=self.factor * np.append(program.c, curvature),
             A=sp.vstack([sp.hstack([program.A, sp.csr_matrix((program.n_rows, k))]), tangents], format="csr"),
             row_lower=np.append(program.row_lower, -0.5 * points**2),
             row_upper=np.append(program.row_upper, np.full(len(points), np.inf)),
             lower=np.append(program.lower, np.zeros(k)),
             upper=np.append(program.upper, np.full(k, np.inf)),
             integer=np.append(program.integer, np.zeros(k, dtype=bool)),
-            constant=program.constant,
+            constant=self.factor * program.constant,
             maximize=program.maximize,
         )
 
@@ -126,7 +136,7 @@ def solve_by_tangents(
             result = solve_program(master.milp(), backend, asked, tolerances)
         log += result.log
         if result.bound is not None:
-            bound = max(bound, direction * result.bound)
+            bound = max(bound, direction * result.bound / master.factor)
         if result.status.reason is Reason.INFEASIBLE:
             return Solution(result.status, method=f"tangents, round {rounds}", log=log)
         if result.x is None:
