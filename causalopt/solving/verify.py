@@ -101,7 +101,8 @@ def scaled_violations(program: Program, x: Floats) -> tuple[float, float, float]
     """Return the largest row violation, column violation, and the larger of both relative to their terms.
 
     A row's violation is divided by the largest of: its bound, its largest term, and its largest coefficient or one,
-    whichever is smaller (so that rows in tiny units are held to tiny violations).
+    whichever is smaller (so that rows in tiny units are held to tiny violations). A column's is divided by the larger
+    of its bound and the distance between its bounds, or one where that is smaller.
     """
     row = column = scaled = 0.0
     if program.n_rows:
@@ -118,8 +119,10 @@ def scaled_violations(program: Program, x: Floats) -> tuple[float, float, float]
     column = max(float(violation.max(initial=0.0)), 0.0)
     if column > 0:
         outside = violation > 0
-        bound = np.where(x[outside] < program.lower[outside], program.lower[outside], program.upper[outside])
-        scaled = max(scaled, float((violation[outside] / np.maximum(1.0, np.abs(bound))).max()))
+        lower, upper = program.lower[outside], program.upper[outside]
+        bound = np.where(x[outside] < lower, lower, upper)
+        width = np.where((upper - lower > 0) & (upper - lower < 1), upper - lower, 1.0)
+        scaled = max(scaled, float((violation[outside] / np.maximum(width, np.abs(bound))).max()))
     return row, column, scaled
 
 
@@ -228,7 +231,7 @@ def verify(
     if relative is not None and abs((check.bound or 0.0) - value) <= rounding:
         relative = 0.0
     check = dataclasses.replace(check, gap=relative)
-    return solution.replace(termination=_settle(termination, check, target)), check
+    return solution.replace(termination=settle_termination(termination, check, target)), check
 
 
 def _verify_without_solution(program: Program, solution: Solution) -> Verification:
@@ -320,7 +323,8 @@ def _prove_by_relaxation(
     return dataclasses.replace(check, bound=bound, dual_residual=residual, proof=Proof.CERTIFIED)
 
 
-def _settle(termination: Termination, check: Verification, target: float) -> Termination:
+def settle_termination(termination: Termination, check: Verification, target: float) -> Termination:
+    """Promote a certified FEASIBLE to OPTIMAL, and demote an OPTIMAL without a bound within `target` to FEASIBLE."""
     if not check.passed:
         return termination
     met = check.gap is not None and check.gap <= target * (1 + 1e-6)
