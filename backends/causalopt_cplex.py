@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from causalopt.errors import LicenseError, OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving.backend import Ability, Backend, License
+from causalopt.solving.backend import Ability, Backend, License, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 from causalopt.solving.verify import is_feasible
@@ -115,8 +115,16 @@ class CplexBackend(Backend):
             Ability.INCUMBENTS,
             Ability.LOG,
             Ability.DETERMINISTIC,
+            Ability.SESSION,
         }
     )
+
+    def session(self, program: Program, options: SolveOptions) -> LiveModel | None:
+        """Return a live LP, which keeps its simplex basis; its slack columns must fit the licence too."""
+        columns = program.n_columns + program.n_rows
+        if program.problem_class is not ProblemClass.LP or self.license().obstacle(columns, program.n_rows, False):
+            return None
+        return _LiveCplex(program, options)
 
     def license(self) -> License:
         """Return whether this is the Community Edition, found out by solving a model that only a full one takes."""
@@ -169,6 +177,57 @@ class CplexBackend(Backend):
             log="" if log is None else log.getvalue(),
             seconds={"load": loaded - start, "solve": solved - loaded, "extract": extracted - solved},
         )
+
+
+class _LiveCplex(LiveModel):
+    """An LP whose rows are equalities with slack columns, so that any change of sides is one of bounds."""
+
+    memory = "simplex basis"
+
+    def __init__(self, program: Program, options: SolveOptions) -> None:
+        import cplex
+
+        n, m = program.n_columns, program.n_rows
+        self.cplex, self.model = cplex, cplex.Cplex()
+        for listen in ("set_log_stream", "set_results_stream", "set_warning_stream", "set_error_stream"):
+            getattr(self.model, listen)(None)
+        _set_parameters(cplex, self.model, options, "")
+        zeros = np.zeros(m)
+        equalities = program.replace(
+            c=np.concatenate([program.c, zeros]),
+            A=sp.hstack([program.A, -sp.eye_array(m)], format="csr"),
+            row_lower=zeros,
+            row_upper=zeros,
+            lower=np.concatenate([program.lower, program.row_lower]),
+            upper=np.concatenate([program.upper, program.row_upper]),
+            integer=np.zeros(n + m, dtype=bool),
+        )
+        _load(self.model, equalities, options)
+
+    def change(self, program: Program, changed: frozenset[str]) -> None:
+        n = program.n_columns
+        if "c" in changed:
+            self.model.objective.set_linear(list(enumerate(program.c.tolist())))
+        for names, first in ((("lower", "upper"), 0), (("row_lower", "row_upper"), n)):
+            if changed & set(names):
+                variables = self.model.variables
+                for name, setter in zip(names, (variables.set_lower_bounds, variables.set_upper_bounds), strict=True):
+                    values = np.clip(getattr(program, name), -_INFINITY, _INFINITY).tolist()
+                    setter(list(enumerate(values, start=first)))
+
+    def solve(self, program: Program, options: SolveOptions) -> Solution:
+        start = perf_counter()
+        try:
+            self.model.solve()
+            solved = perf_counter()
+            solution = _extract(self.model, program, "")
+        except self.cplex.exceptions.CplexSolverError as error:
+            raise SolverFailure(f"CPLEX failed: {_words(error)}") from error
+        x = None if solution.x is None else solution.x[: program.n_columns]
+        return solution.replace(x=x, seconds={"solve": solved - start, "extract": perf_counter() - solved})
+
+    def close(self) -> None:
+        self.model.end()
 
 
 def _words(error: Exception) -> str:

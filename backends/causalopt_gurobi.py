@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from causalopt.errors import LicenseError, OptionError, SolverFailure
 from causalopt.modeling.program import Bools, Floats, ProblemClass, Program
-from causalopt.solving.backend import Ability, Backend, License
+from causalopt.solving.backend import Ability, Backend, License, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 from causalopt.solving.verify import is_feasible
@@ -80,8 +80,16 @@ class GurobiBackend(Backend):
             Ability.INCUMBENTS,
             Ability.LOG,
             Ability.DETERMINISTIC,
+            Ability.SESSION,
         }
     )
+
+    def session(self, program: Program, options: SolveOptions) -> LiveModel | None:
+        """Return a live LP, which keeps its simplex basis; its slack columns must fit the licence too."""
+        columns = program.n_columns + program.n_rows
+        if program.problem_class is not ProblemClass.LP or self.license().obstacle(columns, program.n_rows, False):
+            return None
+        return _LiveGurobi(program, options)
 
     def license(self) -> License:
         """Return whether the licence is full or restricted, found out by solving a model that only a full one takes."""
@@ -132,6 +140,50 @@ class GurobiBackend(Backend):
             log="".join(lines),
             seconds={"load": loaded - start, "solve": solved - loaded, "extract": extracted - solved},
         )
+
+
+class _LiveGurobi(LiveModel):
+    """An LP whose rows are equalities with slack columns, so that any change of sides is one of bounds."""
+
+    memory = "simplex basis"
+
+    def __init__(self, program: Program, options: SolveOptions) -> None:
+        import gurobipy
+
+        self.gurobipy = gurobipy
+        self.env = _environment(gurobipy, log=False)
+        self.model: Any = gurobipy.Model(env=self.env)
+        _set_parameters(gurobipy, self.model, program, options, "")
+        self.x: Any = self.model.addMVar(program.n_columns, lb=program.lower, ub=program.upper)
+        self.sides: Any = self.model.addMVar(program.n_rows, lb=program.row_lower, ub=program.row_upper)
+        matrix = sp.hstack([program.A, -sp.eye_array(program.n_rows)], format="csr")
+        right = np.zeros(program.n_rows)
+        self.rows = self.model.addMConstr(matrix, gurobipy.concatenate([self.x, self.sides]), "=", right)
+        sense = gurobipy.GRB.MAXIMIZE if program.maximize else gurobipy.GRB.MINIMIZE
+        self.model.setMObjective(None, program.c, program.constant, None, None, self.x, sense)
+
+    def change(self, program: Program, changed: frozenset[str]) -> None:
+        if "c" in changed:
+            self.x.Obj = program.c
+        if changed & {"lower", "upper"}:
+            self.x.LB, self.x.UB = program.lower, program.upper
+        if changed & {"row_lower", "row_upper"}:
+            self.sides.LB, self.sides.UB = program.row_lower, program.row_upper
+
+    def solve(self, program: Program, options: SolveOptions) -> Solution:
+        start = perf_counter()
+        try:
+            self.model.optimize()
+        except self.gurobipy.GurobiError as error:
+            raise SolverFailure(f"Gurobi failed: {error} (error {error.errno}).") from error
+        solved = perf_counter()
+        solution = _extract(self.gurobipy, self.model, self.x, self.rows, program, "")
+        seconds = {"solve": solved - start, "extract": perf_counter() - solved}
+        return solution.replace(farkas=None, seconds=seconds)  # the proof would speak of the equalities
+
+    def close(self) -> None:
+        self.model.dispose()
+        self.env.dispose()
 
 
 def _environment(gurobipy: Any, log: bool) -> Any:
