@@ -160,7 +160,8 @@ class _LiveGurobi(LiveModel):
         right = np.zeros(program.n_rows)
         self.rows = self.model.addMConstr(matrix, gurobipy.concatenate([self.x, self.sides]), "=", right)
         sense = gurobipy.GRB.MAXIMIZE if program.maximize else gurobipy.GRB.MINIMIZE
-        self.model.setMObjective(None, program.c, program.constant, None, None, self.x, sense)
+        squares: Any = None
+        self.model.setMObjective(squares, program.c, program.constant, None, None, self.x, sense)
 
     def change(self, program: Program, changed: frozenset[str]) -> None:
         if "c" in changed:
