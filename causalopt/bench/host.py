@@ -1,0 +1,418 @@
+"""The processes between the runner and the workers: a launcher that has everything loaded, and a host an instance.
+
+The launcher imports what problems need once, then forks a host for each block of runs. The host makes the instance,
+builds and compiles its program, and runs the contestants one after the other: a solver in a fresh process of its own,
+a fast path in a fork of the host. Every process ends when the runner does, because the pipe of jobs then closes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import pickle
+import select
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from causalopt.bench.contestants import Contestant
+from causalopt.bench.environment import load_average
+from causalopt.bench.lane import Lane, Outcome, measured
+from causalopt.bench.status import Status
+from causalopt.bench.suite import Case, SkipInstance, load_suite
+from causalopt.errors import CausaloptError, OptionError, SolverFailure
+from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving import reduce as reduction
+from causalopt.solving.dispatch import run_fast_path
+from causalopt.solving.isolate import GIB, IsolatedBackend, resident_bytes
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Proof, is_feasible, objective_scale, verify
+
+#: Loaded by the launcher before it forks, so that no run pays for it.
+PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph", "causalopt.modeling.compile")
+
+#: Seconds of a first, untimed run of a fast path up to which a second one is made and timed.
+WARM_UP = 1.0
+
+#: Relative difference from a known optimum, or from another solver's, that counts as one.
+DISAGREEMENT = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a run may use."""
+
+    time_limit: float
+    memory_limit: float
+    grace: float
+    threads: int
+    gap: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Runs of one formulation of one instance, in the order in which they are to be made."""
+
+    suite: Path
+    instance: str
+    formulation: str | None
+    limits: Limits
+    contestants: tuple[Contestant, ...]
+
+
+# ---- the launcher ----
+
+
+def launch() -> None:
+    """Run as the launcher: arguments are the numbers of the pipes for jobs and for messages."""
+    jobs, messages = Connection(int(sys.argv[1])), Connection(int(sys.argv[2]))
+    sys.path[:] = jobs.recv()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    messages.send(("ready", None))
+    while True:
+        try:
+            content = jobs.recv_bytes()
+        except (EOFError, OSError):
+            return
+        child = os.fork()
+        if child == 0:
+            try:
+                _end_with_runner(jobs.fileno())
+                serve(pickle.loads(content), messages)
+            except BaseException:  # a forked process must never return into the launcher's loop
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        messages.send(("host", child))
+        _, code = os.waitpid(child, 0)
+        messages.send(("end", os.waitstatus_to_exitcode(code)))
+
+
+def _end_with_runner(pipe: int) -> None:
+    """End this process as soon as nobody is left who could write to the pipe of jobs."""
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(pipe, 0)  # hang-up is always reported
+        while not poll.poll(60_000):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# ---- a host ----
+
+
+def serve(block: Block, messages: Connection) -> None:
+    """Make the instance of a block and run its contestants."""
+    try:
+        made = Made(block)
+    except SkipInstance as skip:
+        messages.send(("skip", str(skip)))
+        return
+    except Exception as error:  # a generator may raise anything; only this instance fails
+        messages.send(("failed", f"{type(error).__name__}: {error}"))
+        return
+    messages.send(("made", None))
+    for position, contestant in enumerate(block.contestants):
+        messages.send(("start", position))
+        began = perf_counter()
+        facts: dict[str, Any] = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "load_average": load_average(),
+            "kind": made.kind(contestant),
+        }
+        outcome = made.run(contestant)
+        facts |= made.facts | made.row(outcome, contestant)
+        facts["wall"] = perf_counter() - began
+        messages.send(("run", facts))
+
+
+class Made:
+    """An instance that was made, with its program."""
+
+    def __init__(self, block: Block) -> None:
+        self.block, self.limits = block, block.limits
+        instance = load_suite(block.suite).instance(block.instance)
+        case = instance.make()
+        self.case = case if isinstance(case, Case) else Case(case)
+        self.problem = self.case.problem
+        self.fast: Mapping[str, Any] = {}
+        self.named: Mapping[str, Any] = {}
+        self.exact, self.tangents, self.formulation = True, False, block.formulation or ""
+        self.seconds: dict[str, float] = {}
+        ledger = Ledger()
+        self.program = self._compile(ledger)
+        with ledger.phase("compile"):  # the lane would check convexity; it is done here once for all
+            problem_class = self.program.problem_class
+        nonconvex = problem_class in (ProblemClass.NONCONVEX_QP, ProblemClass.NONCONVEX_MIQP)
+        self.program = self.program.replace(convex=not nonconvex, columns=(), rows=())
+        self.problem_class = problem_class
+        self.seconds = ledger.seconds
+        self.facts: dict[str, Any] = {
+            "formulation": self.formulation,
+            "problem_class": str(problem_class),
+            "fingerprint": fingerprint(self.program),
+            "n_columns": self.program.n_columns,
+            "n_rows": self.program.n_rows,
+            "n_nonzeros": int(self.program.A.nnz + (0 if self.program.Q is None else self.program.Q.nnz)),
+            "exact": int(self.exact),
+            "maximize": int(self.program.maximize),
+            "known_optimum": self.case.optimum,
+        }
+
+    def _compile(self, ledger: Ledger) -> Program:
+        if isinstance(self.problem, Program):
+            return self.problem
+        from causalopt.modeling.compile import compile_model
+
+        model = self.problem
+        if hasattr(self.problem, "fast_paths"):
+            self.formulation = self.problem.formulation_name(self.block.formulation)
+            self.fast = self.problem.fast_paths(self.formulation)
+            self.named = self.problem.named_paths(self.formulation)
+            self.exact = self.problem._formulations[self.formulation].exact
+            self.tangents = self.problem.by_tangents(self.formulation)
+            ledger.add("data", self.problem.data_seconds)
+            with ledger.phase("build"):
+                model = self.problem.build(self.formulation)
+        with ledger.phase("compile"):
+            return compile_model(model)
+
+    def kind(self, contestant: Contestant) -> str:
+        """Return what sort of contestant this is."""
+        if contestant.backend is not None:
+            return "peer" if contestant.peer else "solver"
+        return "fast path" if contestant.name in self.fast else "heuristic"
+
+    # ---- one run ----
+
+    def run(self, contestant: Contestant) -> Outcome:
+        """Run a contestant in a process of its own, and look at its answer once more from here."""
+        if contestant.backend is None:
+            path = self.fast.get(contestant.name) or self.named.get(contestant.name)
+            if path is None:
+                known = ", ".join({**self.fast, **self.named}) or "none"
+                text = f"{contestant.name} is no path of {self.formulation!r}; there are: {known}"
+                return Outcome(status=Status.UNSUPPORTED, detail=text)
+            outcome = self._run_path(contestant.name, path)
+        else:
+            outcome = self._run_backend(contestant)
+        return self._checked(outcome)
+
+    def _options(self) -> SolveOptions:
+        return SolveOptions(gap=self.limits.gap, threads=self.limits.threads)
+
+    def _run_backend(self, contestant: Contestant) -> Outcome:
+        assert contestant.backend is not None
+        if self.problem_class not in contestant.backend.classes and not self.tangents:
+            return Outcome(status=Status.UNSUPPORTED, detail=f"takes no {self.problem_class}")
+        lane = Lane(contestant.backend, self.limits.time_limit, tangents=self.tangents, peer=contestant.peer)
+        hard = self.limits.time_limit + self.limits.grace
+        options = self._options().replace(time_limit=hard, isolate=True, memory_limit=self.limits.memory_limit)
+        try:
+            answer = IsolatedBackend(lane, self.limits.memory_limit).solve(self.program, options)
+        except OptionError as error:  # the program alone is larger than the memory limit
+            return Outcome(status=Status.OUT_OF_MEMORY, detail=str(error))
+        except SolverFailure as error:
+            killed = "signal SIGKILL" in str(error)  # not by us: by the system, for want of memory
+            return Outcome(status=Status.OUT_OF_MEMORY if killed else Status.CRASHED, detail=str(error))
+        outcome = getattr(answer, "outcome", None)
+        return outcome if isinstance(outcome, Outcome) else self._stopped(answer)
+
+    def _stopped(self, answer: Solution) -> Outcome:
+        """Return the outcome of a worker that was killed; its incumbent is one of the reduced program."""
+        termination = answer.termination
+        status = Status.OUT_OF_MEMORY if termination.limit is Limit.MEMORY else Status.LIMIT_WITHOUT_INCUMBENT
+        bare = Outcome(
+            status=status,
+            reason=str(Reason.NO_SOLUTION),
+            stopped_by=str(termination.limit),
+            detail=termination.raw,
+            seconds=dict(answer.seconds),
+            worker=answer.seconds.get("solve", 0.0),
+            peak_memory=answer.peak_memory,
+        )
+        if answer.x is None:
+            return bare
+        reduced, restore = reduction.reduce(self.program)
+        if len(answer.x) != reduced.n_columns:  # of one part among several: no solution of the whole
+            return bare
+        whole, check = verify(self.program, restore(answer), gap=self.limits.gap)
+        if not check.passed:
+            return bare.replace(detail=f"{termination.raw}; its incumbent was refused: {'; '.join(check.problems)}")
+        return bare.replace(
+            status=status if status is Status.OUT_OF_MEMORY else Status.LIMIT_WITH_INCUMBENT,
+            reason=str(Reason.FEASIBLE),
+            x=whole.x,
+            objective=check.objective,
+            bound=check.bound,
+            gap=check.gap,
+            proof=str(check.proof),
+        )
+
+    def _run_path(self, name: str, path: Any) -> Outcome:
+        """Run a fast path in a fork of this process: it needs the problem, which is here already."""
+        options = self._options().replace(time_limit=self.limits.time_limit)
+
+        def once() -> Result:
+            return run_fast_path(self.program, name, path, options, None, Ledger(), "")
+
+        def work() -> Outcome:
+            outcome = measured(once)
+            return measured(once) if outcome.worker < WARM_UP else outcome
+
+        return in_a_fork(work, 2 * self.limits.time_limit + self.limits.grace, self.limits.memory_limit)
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        """Refuse what this process, which no solver has touched, finds wrong; compare with a known optimum."""
+        if outcome.status in (Status.WRONG, Status.CRASHED, Status.UNSUPPORTED, Status.LICENSE):
+            return outcome
+        known = self.case.optimum
+        if outcome.reason in (Reason.INFEASIBLE, Reason.UNBOUNDED) and known is not None:
+            text = f"{outcome.reason} was claimed, but a solution with objective {known:.10g} is known"
+            return outcome.replace(status=Status.WRONG, detail=text)
+        if outcome.x is None or outcome.objective is None:
+            return outcome
+        value = self.program.objective(outcome.x)
+        scale, rounding = objective_scale(self.program, outcome.x, value)
+        if not is_feasible(self.program, outcome.x) or abs(value - outcome.objective) > 1e-6 * scale + rounding:
+            return outcome.replace(status=Status.WRONG, detail="the answer did not survive the way out of its process")
+        if known is None:
+            return outcome
+        sign = -1.0 if self.program.maximize else 1.0
+        allowed = max(DISAGREEMENT, 1.01 * self.limits.gap) * max(scale, abs(known)) + rounding
+        if outcome.reason == Reason.OPTIMAL and sign * (value - known) > allowed:
+            text = f"optimal was claimed at {value:.10g}, but the known optimum is {known:.10g}"
+            return outcome.replace(status=Status.WRONG, detail=text)
+        if outcome.bound is not None and sign * (outcome.bound - known) > allowed:
+            text = f"the bound {outcome.bound:.10g} excludes the known optimum {known:.10g}"
+            return outcome.replace(status=Status.WRONG, detail=text)
+        return outcome
+
+    # ---- its row ----
+
+    def row(self, outcome: Outcome, contestant: Contestant) -> dict[str, Any]:
+        """Return what a run adds to the facts about its instance."""
+        row = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(Outcome) if f.name not in _NOT_STORED}
+        row["status"] = str(outcome.status)
+        for phase, value in outcome.seconds.items():
+            row[phase] = value
+        if not contestant.peer:
+            for phase, value in self.seconds.items():
+                row[phase] = row.get(phase, 0.0) + value
+        try:
+            row["answers"] = json.dumps(self._answers(outcome, contestant))
+        except Exception as error:  # a study's answer that cannot be had is no reason to lose the run
+            row["detail"] = f"{outcome.detail}; its answer failed: {type(error).__name__}: {error}".strip("; ")
+        return row
+
+    def _answers(self, outcome: Outcome, contestant: Contestant) -> dict[str, float]:
+        if self.case.answer is None or outcome.x is None or outcome.status is Status.WRONG:
+            return {}
+        result = Result(
+            status=Termination(Reason(outcome.reason), Limit(outcome.stopped_by or "none")),
+            objective=outcome.objective,
+            bound=outcome.bound,
+            gap=outcome.gap,
+            x=outcome.x,
+            row_dual=outcome.row_dual,
+            verification=verify_again(self.program, outcome, self.limits.gap),
+            solver=contestant.name,
+            formulation=self.formulation,
+            method=outcome.method,
+        )
+        answers = self.case.answer(self.problem.result(result, self.program))
+        return {name: float(value) for name, value in answers.items()}
+
+
+_NOT_STORED = ("x", "row_dual", "seconds", "status")
+
+
+def verify_again(program: Program, outcome: Outcome, gap: float) -> Any:
+    """Return the verification of an outcome's solution, as a result carries it."""
+    solution = Solution(
+        Termination(Reason(outcome.reason)),
+        x=outcome.x,
+        objective=outcome.objective,
+        bound=None if outcome.proof == Proof.CERTIFIED else outcome.bound,
+        row_dual=outcome.row_dual,
+    )
+    return verify(program, solution, gap=gap)[1]
+
+
+def fingerprint(program: Program) -> str:
+    """Return a hash of the program's arrays."""
+    digest = hashlib.sha256(f"{program.maximize} {program.constant!r}".encode())
+    for array in (program.c, program.row_lower, program.row_upper, program.lower, program.upper, program.integer):
+        digest.update(array.tobytes())
+    for matrix in (program.A, program.Q):
+        if matrix is not None:
+            for array in (matrix.data, matrix.indices.astype("int64"), matrix.indptr.astype("int64")):
+                digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def in_a_fork(work: Any, seconds: float, memory_limit: float) -> Outcome:
+    """Run a function in a fork of this process under hard limits, and return its outcome."""
+    read_end, write_end = os.pipe()
+    start = perf_counter()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(read_end)
+            _end_with_runner_of_parent()
+            Connection(write_end).send(work())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    peak, answer = 0, None
+    stopped = ""
+    with Connection(read_end) as pipe:
+        while not pipe.poll(0.02):
+            peak = max(peak, resident_bytes(child))
+            stopped = "memory" if peak > memory_limit * GIB else "time" if perf_counter() - start > seconds else ""
+            if stopped:
+                break
+        else:
+            with suppress(EOFError, pickle.UnpicklingError):
+                answer = pipe.recv()
+    if answer is None:
+        with suppress(ProcessLookupError):
+            os.kill(child, 9)
+    _, code = os.waitpid(child, 0)
+    if isinstance(answer, Outcome):
+        return answer
+    status = {"memory": Status.OUT_OF_MEMORY, "time": Status.LIMIT_WITHOUT_INCUMBENT, "": Status.CRASHED}[stopped]
+    detail = f"killed at its {stopped} limit" if stopped else f"its process ended ({os.waitstatus_to_exitcode(code)})"
+    return Outcome(
+        status=status, stopped_by=stopped, detail=detail, peak_memory=peak or None, worker=perf_counter() - start
+    )
+
+
+def _end_with_runner_of_parent() -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+__all__ = ["Block", "CausaloptError", "Limits", "Made", "launch", "serve"]
