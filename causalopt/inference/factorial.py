@@ -19,6 +19,7 @@ import pandas as pd
 
 from causalopt.errors import DataError
 from causalopt.fastpaths import dual_newton
+from causalopt.inference.propensity import logit_scores
 from causalopt.inference.weighted import normal_estimate
 from causalopt.modeling.program import Floats, Ints
 from causalopt.problems.factorial_design import group_by_cell
@@ -269,27 +270,16 @@ def cell_probabilities(functions: Floats, high: Floats, names: Sequence[str]) ->
     DataError
         Where the covariates separate a factor's levels, so that the likelihood has no maximum.
     """
-    design = functions
-    probability = np.ones(high.shape[0])
+    design = functions[1:].T
+    probability = np.ones(len(high))
     for k, name in enumerate(names):
-        p = logistic_fit(design, high[:, k], f"factor {name!r}")
+        try:
+            p = logit_scores(design, high[:, k])
+        except DataError as error:
+            raise DataError(
+                f"The logistic regression of factor {name!r} has no maximum: the covariates and the factors "
+                "before it separate its levels. Inverse probabilities are no use here; drop the covariate that does it."
+            ) from error
         probability *= np.where(high[:, k] == 1, p, 1.0 - p)
-        design = np.vstack([design, high[:, k]])
+        design = np.column_stack([design, high[:, k]])
     return probability
-
-
-def logistic_fit(design: Floats, response: Floats, what: str, max_iterations: int = 50) -> Floats:
-    """Return fitted probabilities of a logistic regression by Newton's method; `design` is (terms, units)."""
-    coefficients = np.zeros(len(design))
-    for _ in range(max_iterations):
-        score = np.clip(coefficients @ design, -35.0, 35.0)
-        p: Floats = 1.0 / (1.0 + np.exp(-score))
-        gradient = design @ (response - p)
-        step = _inverse((design * (p * (1.0 - p))) @ design.T) @ gradient
-        if np.abs(step @ design).max() < 1e-8:
-            return p
-        coefficients = coefficients + step
-    raise DataError(
-        f"The logistic regression of {what} has no maximum: the covariates separate its levels (nearly). Inverse "
-        "probabilities are of no use here; drop the covariate that does it, or use balancing weights with a tolerance."
-    )

@@ -146,6 +146,7 @@ class FactorialBalanceProblem(Problem):
         self.factors, self._index = read_factors(factors, high)
         columns = _read_columns(covariates, self.factors, self._index, basis)
         self.names = [column.name for column in columns]
+        _refuse_functions_of_factors(columns, self.factors)
         self.functions, self.means, self.spread = _functions(columns, tolerance, len(self._index))
         self.effects = read_effects(effects, self.factors)
         self.model = read_model(outcome_model, model_order, self.factors, self.names)
@@ -308,7 +309,9 @@ class FactorialBalanceProblem(Problem):
         """Return set, effect, side, function and family of each row of the model's `balance` constraint.
 
         Rows in family "factors" are those of the intercept: the sum of weights of a cell, or the balance of the
-        factors; "covariates" and "interactions" balance functions and their products with factors.
+        factors; "covariates" and "interactions" balance functions and their products with factors. Exact rows that
+        follow from others are not there; where a few of many cells are missing, rows of one function hold only what
+        they add to those before them.
         """
         rows = [(k, label.effect, label.side, label.function, label.family) for k, label in row_table(self.sets)]
         return pd.DataFrame(rows, columns=["set", "effect", "side", "function", "family"])
@@ -429,6 +432,22 @@ def _read_columns(covariates: Any, factors: Factors, index: pd.Index, basis: Seq
             name = column.name if column.name in factors.names else column.sources[0]
             raise DataError(f"Factor {name!r} is also among the covariates; take it out of them.")
     return columns
+
+
+def _refuse_functions_of_factors(columns: Sequence[Column], factors: Factors) -> None:
+    """Raise `DataError` naming the first covariate that does not vary within any treatment cell."""
+    cell = np.searchsorted(factors.observed, factors.codes)
+    size = np.bincount(cell)
+    if size.max() == 1:
+        return
+    for column in columns:
+        centred = column.values - column.values.mean()
+        within = centred - (np.bincount(cell, centred) / size)[cell]
+        if 0 < centred @ centred and within @ within <= 1e-20 * (centred @ centred) * len(cell):
+            raise DataError(
+                f"Covariate {column.name!r} has a single value in each treatment cell: it is a function of the "
+                "factors, so no weights can give it the same mean on both sides. Leave it out, or make it a factor."
+            )
 
 
 def _functions(

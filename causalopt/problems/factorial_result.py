@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import DataError
+from causalopt.errors import CausaloptWarning, DataError
 from causalopt.inference.factorial import (
     Sample,
     bootstrap_effects,
@@ -20,7 +21,7 @@ from causalopt.inference.factorial import (
     weighted_effects,
 )
 from causalopt.modeling.program import Floats
-from causalopt.problems.factorial_design import group_by_cell, read_model
+from causalopt.problems.factorial_design import group_by_cell
 from causalopt.problems.factorial_rows import SIDES, model_terms
 from causalopt.problems.reading import read_outcome
 from causalopt.solving.options import unknown_name
@@ -119,19 +120,18 @@ class FactorialResult(Result):
         for effect, weight in s.effects.items():
             for side in SIDES:
                 part = np.maximum(weight if side == "+" else -weight, 0.0)
-                weighed, raw = after @ np.diag(part), before @ np.diag(part)
-                sums = weighed[0].sum(), raw[0].sum()
+                both = (before * part, after * part)
                 key = (factors.label(effect), side)
                 for k in range(factors.size):
                     if effect == (k,) or (k,) not in shape:
                         continue
                     goal = float(part @ shape[k,] / part.sum())
-                    means = [float(m[0] @ shape[k,] / total) for m, total in zip((raw, weighed), sums, strict=True)]
+                    means = [float(m[0] @ shape[k,] / m[0].sum()) for m in both]
                     off = [m - goal for m in means]
                     rows.append((*key, factors.names[k], "factors", goal, *means, *off, functions.factor_tolerance))
                 for p, name in enumerate(functions.names):
                     for term in model.function_terms[name]:
-                        off = [float(m[p + 1] @ shape[term] / t) for m, t in zip((raw, weighed), sums, strict=True)]
+                        off = [float(m[p + 1] @ shape[term] / m[0].sum()) for m in both]
                         if term:
                             label, family, goal, means = f"{factors.label(term)}:{name}", "interactions", 0.0, off
                         else:
@@ -193,25 +193,28 @@ class FactorialResult(Result):
         Index levels: `estimator` and `effect`. The others are: the difference of cell means as they are
         ("unweighted"); inverse probabilities of the cell, by a chain of logistic regressions ("inverse probability",
         normalised within cells); and least squares on the additive and the heterogeneous outcome model ("regression,
-        additive" and "regression, interactions").
+        additive" and "regression, interactions"), with the problem's own terms of the factors.
         """
         problem = self.problem
         y = self._outcome(outcome)
         first, *rest = problem.sets
         everything = first if not rest else _joined(problem)
         sample = self._sample(everything, y, problem.model)
-        order = max(map(len, problem.model.factor_terms))
-        high = np.asarray(problem.factors.signs(problem.factors.codes) > 0, dtype=float)
-        probability = cell_probabilities(self._everyone(), high, problem.factors.names)
         tables = {
             "balancing weights": self.estimate(y, level=level),
             "unweighted": self._table(inverse_probability_effects(sample, np.ones(len(sample.outcome))), level, ""),
-            "inverse probability": self._table(
-                inverse_probability_effects(sample, probability[everything.members]), level, ""
-            ),
         }
-        for name, kind in (("regression, additive", "additive"), ("regression, interactions", "heterogeneous")):
-            model = read_model(kind, order, problem.factors, problem.names)
+        high = np.asarray(problem.factors.signs(problem.factors.codes) > 0, dtype=float)
+        try:
+            probability = cell_probabilities(self._everyone(), high, problem.factors.names)[everything.members]
+            answers = inverse_probability_effects(sample, probability)
+        except DataError as error:
+            warnings.warn(f"No estimates by inverse probabilities: {error}", CausaloptWarning, stacklevel=2)
+            answers = {}
+        tables["inverse probability"] = self._table(answers, level, "")
+        singles = tuple(term for term in problem.model.factor_terms if len(term) <= 1)
+        for name, own in (("regression, additive", ((),)), ("regression, interactions", singles)):
+            model = dataclasses.replace(problem.model, function_terms=dict.fromkeys(problem.names, own))
             tables[name] = self._table(regression_effects(self._sample(everything, y, model)), level, "")
         return pd.concat(tables, names=["estimator"])
 

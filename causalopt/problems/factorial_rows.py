@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ SIDES = ("+", "-")
 
 #: Most numbers that the candidates for the rows' cell functions may take.
 MOST_CANDIDATES = 200_000_000
+
+#: Condition number of cell functions up to which rows are left as they are.
+WELL_CONDITIONED = 50.0
+
+#: Most cells of a row that is written cell by cell.
+MOST_RANGES = 64
 
 #: Most rows of one set of weights: their inner products are held as a matrix.
 MOST_ROWS = 10_000
@@ -94,16 +101,31 @@ class CellRows:
 
     def gram(self, inside: Bools | None = None, weights: Floats | None = None) -> Floats:
         """Return the matrix of the rows' (weighted) inner products, over the units that are `inside`."""
-        total = np.zeros((self.shape[0], self.shape[0]))
-        for _, units, own in self._cells():
+        count = len(self.functions)
+        moments = np.zeros((count, count, len(self.starts) - 1))
+        for z, units, _ in self._cells():
             block = self.functions[:, units]
             if inside is not None and not inside[units].all():
                 block = block[:, inside[units]]
-            products = (block if weights is None else block * weights[units]) @ block.T
-            rows, values = self.row[own], self.value[own]
-            s = self.function[rows]
-            total[np.ix_(rows, rows)] += products[np.ix_(s, s)] * np.outer(values, values)
+            moments[:, :, z] = (block if weights is None else block * weights[units]) @ block.T
+        total = np.empty((self.shape[0], self.shape[0]))
+        for k, (s, rows, c) in enumerate(self._by_function):
+            for t, others, d in self._by_function[: k + 1]:
+                product = _weighted_product(c, moments[s, t], d)
+                total[np.ix_(rows, others)] = product
+                total[np.ix_(others, rows)] = product.T
         return total
+
+    @cached_property
+    def _by_function(self) -> list[tuple[int, Ints, Any]]:
+        """Return each function's rows and their cell functions, sparse where they are nearly all zero."""
+        whole = sp.csr_matrix((self.value, (self.row, self.cell)), shape=(self.shape[0], len(self.starts) - 1))
+        parts = []
+        for s in np.unique(self.function):
+            rows = np.flatnonzero(self.function == s)
+            c = whole[rows]
+            parts.append((int(s), rows, c if c.nnz < 0.1 * c.shape[0] * c.shape[1] else c.toarray()))
+        return parts
 
     def quadratic(self, matrix: Floats) -> Floats:
         """Return q'(matrix)q for each column q."""
@@ -150,20 +172,44 @@ class CellRows:
     def csr(self) -> Any:
         """Return the matrix itself."""
         order = np.argsort(self.row, kind="stable")  # cells ascend within each row
-        sizes = np.diff(self.starts)[self.cell[order]]
-        ends = np.cumsum(sizes)
-        data = np.empty(int(sizes.sum()))
-        indices = np.empty(len(data), dtype=np.int32)
-        for k, stop in zip(order, ends, strict=True):
-            units = slice(int(self.starts[self.cell[k]]), int(self.starts[self.cell[k] + 1]))
-            own = slice(int(stop) - (units.stop - units.start), int(stop))
-            np.multiply(self.functions[self.function[self.row[k]], units], self.value[k], out=data[own])
-            indices[own] = np.arange(units.start, units.stop, dtype=np.int32)
-        lengths = np.bincount(self.row[order], sizes, minlength=self.shape[0]).astype(np.int64)
+        sizes = np.diff(self.starts)[self.cell]
+        total = int(sizes.sum())
+        data, indices = np.empty(total), np.empty(total, dtype=np.int32)
+        filled = 0
+        for r, own in enumerate(np.split(order, np.searchsorted(self.row[order], np.arange(1, self.shape[0])))):
+            for values, chosen, units in self._pieces(own):
+                part = slice(filled, filled + len(units))
+                np.multiply(self.functions[self.function[r], chosen], values, out=data[part])
+                indices[part] = units
+                filled = part.stop
+        lengths = np.bincount(self.row, sizes, minlength=self.shape[0]).astype(np.int64)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         matrix = sp.csr_matrix((data, indices, indptr.astype(np.int32)), shape=self.shape)
         matrix.has_canonical_format = True
         return matrix
+
+    def _pieces(self, own: Ints) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield the coefficients of one row, given by its nonzeros, and their units: by cell, or all at once."""
+        if len(own) > MOST_RANGES:
+            by_cell = np.zeros(len(self.starts) - 1)
+            by_cell[self.cell[own]] = self.value[own]
+            by_unit = np.repeat(by_cell, np.diff(self.starts))
+            units = np.flatnonzero(by_unit)
+            yield by_unit[units], units, units
+            return
+        for k in own:
+            start, stop = (int(self.starts[self.cell[k] + j]) for j in (0, 1))
+            yield self.value[k], slice(start, stop), np.arange(start, stop, dtype=np.int32)
+
+
+def _weighted_product(c: Any, weights: Floats, d: Any) -> Floats:
+    """Return c diag(weights) d' for dense or sparse c and d."""
+    if sp.issparse(c):
+        product = (c.multiply(weights).tocsr()) @ d.T
+        return np.asarray(product.toarray() if sp.issparse(product) else product)
+    if sp.issparse(d):
+        return _weighted_product(d, weights, c).T
+    return np.asarray((c * weights) @ d.T)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -276,7 +322,26 @@ def choose_cell_functions(
                 loose[key] = choice
         elif span.add(c):
             chosen.append(_Choice(c, (name, side, term), 0.0, exact=True))
+    chosen = _well_conditioned(chosen)
     return chosen + [choice for choice in loose.values() if not span.holds(choice.c)]
+
+
+def _well_conditioned(chosen: list[_Choice]) -> list[_Choice]:
+    """Return exact rows of the same span, orthogonal in the cells if they were nearly dependent.
+
+    With a few of many cells missing, the |g~| of all effects are nearly one, and their rows nearly the same. Each then
+    holds only what it adds to those before it, on a scale of its own.
+    """
+    if len(chosen) < 2:
+        return chosen
+    c = np.array([choice.c for choice in chosen])
+    if np.linalg.cond(c) <= WELL_CONDITIONED:
+        return chosen
+    directions, triangle = np.linalg.qr(c.T)
+    directions *= np.sign(triangle.diagonal())
+    directions /= np.abs(directions).max(axis=0)
+    directions[np.abs(directions) < RANK_TOLERANCE] = 0.0
+    return [dataclasses.replace(choice, c=directions[:, k]) for k, choice in enumerate(chosen)]
 
 
 def is_saturated(terms: Sequence[Effect], factors: Factors, cells: Ints) -> bool:
@@ -450,20 +515,24 @@ def _intercept_rows(
     part sum to N / 2^(K-1), and that is how they are written.
     """
     if tolerance == 0 and is_saturated(model.factor_terms, factors, cells):
-        unit = np.eye(len(cells))
-        rows = [
-            _Choice(unit[k], ("(cell)", "", factors.cell_label(int(cell))), 0.0, True) for k, cell in enumerate(cells)
-        ]
-        return rows, np.ones(len(cells)), True
+        return _cell_rows(factors, cells), np.ones(len(cells)), True
     both = np.abs(np.array(list(effects.values()))).sum(axis=0)
     total = _Choice(both / both.max(), ("(all)", "", ()), 0.0, True)
     is_exact = {term: tolerance == 0 or not term for term in model.factor_terms}
     rows = choose_cell_functions(effects, model.factor_terms, factors, cells, is_exact, [total])
+    if sum(row.exact for row in rows) == len(cells):
+        return _cell_rows(factors, cells), np.ones(len(cells)), True
     span = Span(len(cells))
     for row in rows:
         if row.exact:
             span.add(row.c)
     return rows, np.append(1.0, np.zeros(len(rows) - 1)), span.holds(np.ones(len(cells)))
+
+
+def _cell_rows(factors: Factors, cells: Ints) -> list[_Choice]:
+    """Return rows that fix the sum of weights of each cell."""
+    unit = np.eye(len(cells))
+    return [_Choice(unit[k], ("(cell)", "", factors.cell_label(int(cell))), 0.0, True) for k, cell in enumerate(cells)]
 
 
 def _tolerance(functions: Functions, s: int, choice: _Choice) -> float:
