@@ -64,3 +64,22 @@ def test_demo_with_an_unknown_solver_says_what_exists():
 def test_solvers_command_lists_versions():
     out = CliRunner().invoke(app, ["solvers"])
     assert out.exit_code == 0 and "highs" in out.output
+
+
+def test_a_backend_that_cannot_be_loaded_is_shown_and_breaks_nothing_else(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from causalopt.solving import backend
+
+    broken = EntryPoint("haunted", "causalopt_haunted:HauntedBackend", backend.ENTRY_POINTS)
+    known = {**backend._entry_points(), "haunted": broken}
+    monkeypatch.setattr(backend, "_entry_points", lambda: known)
+    backend.load_backend.cache_clear()
+    table = co.solvers()
+    assert not table.loc["haunted", "installed"]
+    assert "cannot be loaded: No module named 'causalopt_haunted'" in table.loc["haunted", "advisories"]
+    assert "haunted" not in [b.name for b in backend.installed_backends()]
+    assert co.solve(co.Program.from_arrays([1.0]), "highs").is_optimal
+    with pytest.raises(co.SolverNotAvailable, match="cannot be loaded"):
+        co.solve(co.Program.from_arrays([1.0]), "haunted")
+    backend.load_backend.cache_clear()

@@ -103,7 +103,7 @@ def mean_and_sd(values: Floats, weights: Floats | None) -> tuple[float, float]:
     """Return mean and sample standard deviation (ddof 1, and its analogue under reliability weights)."""
     if weights is None:
         mean = float(values.mean())
-        freedom = max(len(values) - 1, 1)
+        freedom = float(max(len(values) - 1, 1))
     else:
         total = float(weights.sum())
         mean = float(weights @ values) / total

@@ -12,6 +12,7 @@ import enum
 import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
 
@@ -266,8 +267,21 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 @cache
 def load_backend(name: str) -> Backend:
-    """Return a registered backend, whether its solver is installed or not."""
-    backend: Backend = _entry_points()[name].load()()
+    """Return a registered backend, whether its solver is installed or not.
+
+    Raises
+    ------
+    SolverNotAvailable
+        Where the backend's own module cannot be loaded.
+    """
+    entry = _entry_points()[name]
+    try:
+        backend: Backend = entry.load()()
+    except (ImportError, AttributeError) as error:
+        raise SolverNotAvailable(
+            f"The backend {name!r} is registered as {entry.value}, but cannot be loaded: {error}. "
+            "Install its distribution again, or remove it."
+        ) from error
     return backend
 
 
@@ -277,8 +291,14 @@ def backend_names() -> list[str]:
 
 
 def installed_backends() -> list[Backend]:
-    """Return the backends of one solver each that is installed, open-source ones first."""
-    backends = [load_backend(name) for name in _entry_points()]
+    """Return the backends of one solver each that is installed, open-source ones first.
+
+    Backends that cannot be loaded are left out; `causalopt.solvers()` shows them.
+    """
+    backends = []
+    for name in _entry_points():
+        with suppress(SolverNotAvailable):
+            backends.append(load_backend(name))
     single = (b for b in backends if not b.tested_variants and b.is_installed())
     return sorted(single, key=lambda b: (not b.open_source, b.name))
 

@@ -7,6 +7,7 @@ import importlib.util
 from datetime import date
 from typing import TYPE_CHECKING
 
+from causalopt.errors import SolverNotAvailable
 from causalopt.solving.backend import Backend, License, backend_names, load_backend
 
 if TYPE_CHECKING:
@@ -62,11 +63,19 @@ def solvers() -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [_row(load_backend(name)) for name in backend_names()]
-    return pd.DataFrame(rows).set_index("solver")
+    return pd.DataFrame([_row(name) for name in backend_names()]).set_index("solver")
 
 
-def _row(backend: Backend) -> dict[str, object]:
+def _row(name: str) -> dict[str, object]:
+    try:
+        backend = load_backend(name)
+    except SolverNotAvailable as error:
+        empty = dict.fromkeys(("version", "licence", "limits", "expires", "classes", "abilities"), "")
+        return {"solver": name, "installed": False, **empty, "advisories": str(error)}
+    return _facts(backend)
+
+
+def _facts(backend: Backend) -> dict[str, object]:
     installed = backend.is_installed()
     version = backend.version() if installed else ""
     license = backend.license() if installed else None
