@@ -1,4 +1,4 @@
-"""The command line: `causalopt demo`, `causalopt solvers`."""
+"""The command line: `causalopt demo`, `causalopt solvers`, `causalopt bench`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from causalopt.bench.commands import app as bench_app
 from causalopt.errors import CausaloptError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(bench_app, name="bench")
 
 
 @app.callback()

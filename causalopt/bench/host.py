@@ -16,10 +16,8 @@ import pickle
 import select
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,14 +26,15 @@ from typing import Any
 
 from causalopt.bench.contestants import Contestant
 from causalopt.bench.environment import load_average
+from causalopt.bench.forks import in_a_fork
 from causalopt.bench.lane import Lane, Outcome, measured
 from causalopt.bench.status import Status
 from causalopt.bench.suite import Case, SkipInstance, load_suite
-from causalopt.errors import CausaloptError, OptionError, SolverFailure
+from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.dispatch import run_fast_path
-from causalopt.solving.isolate import GIB, IsolatedBackend, resident_bytes
+from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
 from causalopt.solving.verify import Proof, is_feasible, objective_scale, verify
@@ -310,6 +309,8 @@ class Made:
         """Return what a run adds to the facts about its instance."""
         row = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(Outcome) if f.name not in _NOT_STORED}
         row["status"] = str(outcome.status)
+        if outcome.x is not None and outcome.objective is not None:
+            row["scale"] = objective_scale(self.program, outcome.x, outcome.objective)[0]
         for phase, value in outcome.seconds.items():
             row[phase] = value
         if not contestant.peer:
@@ -367,52 +368,4 @@ def fingerprint(program: Program) -> str:
     return digest.hexdigest()[:16]
 
 
-def in_a_fork(work: Any, seconds: float, memory_limit: float) -> Outcome:
-    """Run a function in a fork of this process under hard limits, and return its outcome."""
-    read_end, write_end = os.pipe()
-    start = perf_counter()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(read_end)
-            _end_with_runner_of_parent()
-            Connection(write_end).send(work())
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    peak, answer = 0, None
-    stopped = ""
-    with Connection(read_end) as pipe:
-        while not pipe.poll(0.02):
-            peak = max(peak, resident_bytes(child))
-            stopped = "memory" if peak > memory_limit * GIB else "time" if perf_counter() - start > seconds else ""
-            if stopped:
-                break
-        else:
-            with suppress(EOFError, pickle.UnpicklingError):
-                answer = pipe.recv()
-    if answer is None:
-        with suppress(ProcessLookupError):
-            os.kill(child, 9)
-    _, code = os.waitpid(child, 0)
-    if isinstance(answer, Outcome):
-        return answer
-    status = {"memory": Status.OUT_OF_MEMORY, "time": Status.LIMIT_WITHOUT_INCUMBENT, "": Status.CRASHED}[stopped]
-    detail = f"killed at its {stopped} limit" if stopped else f"its process ended ({os.waitstatus_to_exitcode(code)})"
-    return Outcome(
-        status=status, stopped_by=stopped, detail=detail, peak_memory=peak or None, worker=perf_counter() - start
-    )
-
-
-def _end_with_runner_of_parent() -> None:
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-__all__ = ["Block", "CausaloptError", "Limits", "Made", "launch", "serve"]
+__all__ = ["Block", "Limits", "Made", "launch", "serve"]

@@ -55,7 +55,8 @@ class Run:
     exact : int
         Whether the formulation's optimum is that of the problem.
     objective, bound, gap : float or None
-        Recomputed, as verified; `claimed_objective` and `claimed_bound` are the solver's words.
+        Recomputed, as verified; `claimed_objective` and `claimed_bound` are the solver's words, and `scale` is what
+        differences of objectives are relative to.
     known_optimum : float or None
         Of this program, planted or proven.
     data, build, compile, load, solve, extract, verify : float
@@ -93,6 +94,7 @@ class Run:
     exact: int = 1
     maximize: int = 0
     objective: float | None = None
+    scale: float | None = None
     bound: float | None = None
     gap: float | None = None
     claimed_objective: float | None = None

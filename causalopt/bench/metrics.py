@@ -1,0 +1,327 @@
+"""Figures from a store's runs, and from nothing else: rates, means, profiles, time split, memory, agreement.
+
+All functions take the table of `Store.frame` (first passed through `judged`) and return tables. An *item* is one
+formulation of one instance, with its limits. A solver's time on an item is the median over its repetitions, where a
+repetition that failed is charged its time limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalopt.bench.status import NOT_ATTEMPTED, Status
+
+ITEM = ["suite", "instance", "formulation"]
+SOLVER_PHASES = ("load", "solve", "extract")
+PHASES = ("data", "build", "compile", "load", "solve", "extract", "verify")
+
+#: Relative difference up to which two objectives or answers count as equal.
+DISAGREEMENT = 1e-5
+
+
+def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
+    """Return the runs with claims refuted that another run's verified solution contradicts.
+
+    A verified solution of a program refutes each claim of optimality or of a bound that it beats, and each claim that
+    there is no solution. Two programs are the same where their fingerprints are.
+
+    Adds the columns `success` (status ok, after this), `attempted`, `claimed` (a claim that could be wrong was made)
+    and `seconds` (load, solve and extract; the limit where the run failed).
+    """
+    runs = runs.copy()
+    refuted = _refuted(runs, tolerance)
+    for position, text in refuted.items():
+        runs.loc[position, "status"] = str(Status.WRONG)
+        runs.loc[position, "detail"] = text
+    runs["success"] = runs["status"] == Status.OK
+    runs["attempted"] = ~runs["status"].isin([str(s) for s in NOT_ATTEMPTED])
+    with_claim = [Status.OK, Status.WRONG, Status.UNPROVEN, Status.LIMIT_WITH_INCUMBENT]
+    runs["claimed"] = runs["status"].isin([str(s) for s in with_claim])
+    taken = runs[list(SOLVER_PHASES)].sum(axis=1)
+    runs["seconds"] = np.where(runs["success"], taken, runs["time_limit"])
+    return runs
+
+
+def _refuted(runs: pd.DataFrame, tolerance: float) -> dict[Any, str]:
+    found: dict[Any, str] = {}
+    real = runs[(runs["fingerprint"] != "") & (runs["status"] != Status.WRONG)]
+    for _, group in real.groupby("fingerprint"):
+        sign = -1.0 if group["maximize"].iloc[0] else 1.0
+        solved = group[group["objective"].notna()]
+        if solved.empty:
+            continue
+        best = float((sign * solved["objective"]).min())
+        witness = solved.loc[(sign * solved["objective"]).idxmin(), "solver"]
+        scale = max(abs(best), float(solved["scale"].max()))
+        for position, row in group.iterrows():
+            allowed = max(tolerance, 1.01 * row["gap_asked"]) * scale
+            words = f"{witness} found a verified solution with objective {sign * best:.10g}"
+            if row["reason"] == "infeasible":
+                found[position] = f"infeasible was claimed, but {words}"
+            elif row["reason"] == "optimal" and sign * row["objective"] - best > allowed:
+                found[position] = f"optimal was claimed at {row['objective']:.10g}, but {words}"
+            elif pd.notna(row["bound"]) and sign * row["bound"] - best > allowed:
+                found[position] = f"the bound {row['bound']:.10g} was claimed, but {words}"
+    return found
+
+
+def rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by solver: how often it was asked, attempted and succeeded, and how many of its claims were right.
+
+    `success` is the share of attempted runs that were settled and verified; `correct`, of those that claimed anything,
+    the share whose claim survived. Each status is counted beside them.
+    """
+    rows = {}
+    for solver, own in runs.groupby("solver"):
+        attempted, claimed = own[own["attempted"]], own[own["claimed"]]
+        wrong = (claimed["status"] == Status.WRONG).sum()
+        rows[solver] = {
+            "runs": len(own),
+            "attempted": len(attempted),
+            "success": attempted["success"].mean() if len(attempted) else np.nan,
+            "correct": 1.0 - wrong / len(claimed) if len(claimed) else np.nan,
+            **{str(s): int((own["status"] == s).sum()) for s in Status},
+        }
+    return pd.DataFrame(rows).T.rename_axis("solver")
+
+
+def times(runs: pd.DataFrame, column: str = "seconds") -> pd.DataFrame:
+    """Return the median seconds by item (rows) and solver (columns); missing where it was not attempted."""
+    own = runs[runs["attempted"] & (runs["kind"] != "heuristic")]
+    table = own.groupby([*ITEM, "solver"])[column].median().unstack("solver")
+    return table.sort_index()
+
+
+def solved(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by item and solver whether more than half of the repetitions succeeded; missing where not attempted."""
+    own = runs[runs["attempted"] & (runs["kind"] != "heuristic")]
+    share = own.groupby([*ITEM, "solver"])["success"].mean().unstack("solver").sort_index()
+    return share.gt(0.5).where(share.notna())
+
+
+def spread(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by item and solver: repetitions, median seconds, and the quartiles as the spread."""
+    own = runs[runs["attempted"]]
+    grouped = own.groupby([*ITEM, "solver"])["seconds"]
+    table = grouped.quantile([0.25, 0.5, 0.75]).unstack()
+    table.columns = pd.Index(["lower quartile", "median", "upper quartile"])
+    table.insert(0, "repetitions", grouped.size())
+    return table
+
+
+def shifted_means(runs: pd.DataFrame, shifts: Sequence[float] = (0.001, 0.01, 1.0)) -> pd.DataFrame:
+    """Return shifted geometric means of the seconds,  exp(mean log(t + s)) - s, with failures charged the limit.
+
+    `to best` is the geometric mean of (t + s) / (fastest + s) for s of 1 ms, over the items that the solver attempted:
+    it compares solvers whose licences or classes let them attempt different items.
+    """
+    table = times(runs)
+    best = table.min(axis=1)
+    rows = {}
+    for solver in table.columns:
+        own = table[solver].dropna()
+        row: dict[str, float] = {"items": len(own)}
+        for shift in shifts:
+            row[f"shift {shift:g} s"] = shifted_mean(own.to_numpy(), shift)
+        ratio = (own + shifts[0]) / (best[own.index] + shifts[0])
+        row["to best"] = float(np.exp(np.log(ratio).mean())) if len(own) else np.nan
+        rows[solver] = row
+    return pd.DataFrame(rows).T.rename_axis("solver")
+
+
+def shifted_mean(seconds: Any, shift: float) -> float:
+    """Return exp(mean(log(t + shift))) - shift.
+
+    Examples
+    --------
+    >>> round(shifted_mean([1.0, 4.0], 0.0), 9)
+    2.0
+    """
+    values = np.asarray(seconds, dtype=float)
+    return float(np.exp(np.log(values + shift).mean()) - shift) if len(values) else np.nan
+
+
+def profiles(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the performance profiles of Dolan and More (2002): by ratio to the fastest, the share of items solved.
+
+    An item counts where any solver solved it; one that a solver did not attempt counts as not solved by it.
+
+    Returns
+    -------
+    DataFrame
+        Columns are solvers, rows the ratios at which any profile steps.
+    """
+    table = times(runs).where(solved(runs).fillna(False).astype(bool))
+    table = table.dropna(how="all")
+    if table.empty:
+        return pd.DataFrame(columns=times(runs).columns)
+    table = table.clip(lower=1e-6)  # the clock's resolution: nothing is infinitely faster
+    ratios = table.div(table.min(axis=1), axis=0)
+    steps = np.unique(ratios.to_numpy()[np.isfinite(ratios.to_numpy())])
+    return pd.DataFrame(
+        {solver: [(ratios[solver] <= step).mean() for step in steps] for solver in ratios.columns},
+        index=pd.Index(steps, name="ratio"),
+    )
+
+
+def time_split(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by solver the mean share of each phase in the whole, over runs that succeeded, and the mean total."""
+    own = runs[runs["success"]]
+    total = own[list(PHASES)].sum(axis=1)
+    shares = own[list(PHASES)].div(total.where(total > 0), axis=0)
+    table = shares.groupby(own["solver"]).mean()
+    table["total (s)"] = total.groupby(own["solver"]).mean()
+    return table
+
+
+def memory(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by item and solver the median peak memory of its process in MiB, and what of it came with the solve."""
+    own = runs[runs["attempted"] & runs["peak_memory"].notna()]
+    mib = pd.DataFrame(
+        {
+            **{name: own[name] for name in [*ITEM, "solver"]},
+            "peak": own["peak_memory"] / 2**20,
+            "of the solve": (own["peak_memory"] - own["base_memory"]) / 2**20,
+        }
+    )
+    return mib.groupby([*ITEM, "solver"])[["peak", "of the solve"]].median()
+
+
+def overhead(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by solver the median and the largest seconds that the harness took beside the run itself."""
+    own = runs[runs["attempted"] & (runs["wall"] > 0)]
+    beside = own["wall"] - own["worker"]
+    table = beside.groupby(own["solver"]).agg(["median", "max"])
+    return table.rename(columns={"median": "median (s)", "max": "largest (s)"})
+
+
+def beside_peers(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by item what the lane takes beside peers that do the same work without causalopt.
+
+    `seconds` is everything from data to answer, verification left out, which peers do not have (`verify` is beside
+    it); `to fastest peer` is its ratio to the fastest peer on the item. Only runs that succeeded enter.
+    """
+    own = runs[runs["success"]]
+    own = own.assign(whole=own[[p for p in PHASES if p != "verify"]].sum(axis=1))
+    rows = []
+    for key, group in own.groupby(ITEM):
+        if not (group["kind"] == "peer").any():
+            continue
+        fastest = group[group["kind"] == "peer"].groupby("solver")["whole"].median().min()
+        for (solver, kind), mine in group.groupby(["solver", "kind"]):
+            whole = float(mine["whole"].median())
+            verify = float(mine["verify"].median()) if kind != "peer" else np.nan
+            rows.append((*key, solver, kind, whole, verify, whole / max(fastest, 1e-6)))
+    columns = [*ITEM, "solver", "kind", "seconds", "verify", "to fastest peer"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def agreement(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return how far apart solvers are that all say optimal: in the objective, and in the study's own answers.
+
+    Objectives are compared within a program, answers across all exact formulations of an instance.
+
+    Returns
+    -------
+    DataFrame
+        A row for each program and each answer: how many solvers, smallest, largest, relative difference.
+    """
+    sure = runs[runs["success"] & (runs["reason"] == "optimal")]
+    rows = []
+    for key, group in sure.groupby(ITEM):
+        by_solver = group.groupby("solver")["objective"].median()
+        rows.append((*key, "objective", *_range(by_solver)))
+    for (suite, instance), group in sure[sure["exact"] == 1].groupby(ITEM[:2]):
+        rows += [
+            (suite, instance, "", name, *_range(values)) for name, values in _answers(group).groupby("answer")["value"]
+        ]
+    columns = [*ITEM, "what", "values", "smallest", "largest", "relative difference"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _range(values: pd.Series[float]) -> tuple[int, float, float, float]:
+    low, high = float(values.min()), float(values.max())
+    scale = max(abs(low), abs(high))
+    return len(values), low, high, (high - low) / scale if scale > 0 else 0.0
+
+
+def _answers(runs: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for row in runs.itertuples():
+        for name, value in json.loads(row.answers).items():
+            expected = json.loads(row.expected).get(name)
+            rows.append((row.suite, row.instance, row.formulation, row.solver, row.kind, name, value, expected))
+    columns = [*ITEM, "solver", "kind", "answer", "value", "expected"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def reproduction(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return each published figure beside what was found: the worst of all exact runs, and whether it agrees."""
+    found = _answers(runs[runs["success"] & (runs["exact"] == 1)])
+    found = found[found["expected"].notna()]
+    rows = []
+    for (suite, instance, name), group in found.groupby(["suite", "instance", "answer"]):
+        published, allowed = group["expected"].iloc[0]
+        worst = group.loc[(group["value"] - published).abs().idxmax()]
+        agrees = abs(worst["value"] - published) <= allowed
+        rows.append((suite, instance, name, published, allowed, worst["value"], worst["solver"], bool(agrees)))
+    columns = ["suite", "instance", "answer", "published", "allowed", "found", "by", "agrees"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def wrong(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return every wrong run with what was wrong, one row for each solver, item and reason."""
+    own = runs[runs["status"] == Status.WRONG]
+    return own.groupby([*ITEM, "solver", "solver_version", "detail"]).size().rename("runs").reset_index()
+
+
+def price_of_heuristics(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what heuristics (greedy and the like) lose in quality, and what time they save, by item.
+
+    `loss` is |objective - optimum| / |optimum| with the best optimum that was proven and verified; `time saved` is the
+    seconds of the fastest exact method divided by those of the heuristic. The study's answers follow, if there are any.
+    """
+    rows = []
+    for key, group in runs.groupby(ITEM):
+        exact = group[group["success"] & (group["reason"] == "optimal") & (group["kind"] != "heuristic")]
+        rough = group[(group["kind"] == "heuristic") & group["objective"].notna() & group["attempted"]]
+        if exact.empty or rough.empty:
+            continue
+        fastest = exact.groupby("solver")["seconds"].median()
+        optimum = float(exact["objective"].median())
+        scale = abs(optimum) or 1.0
+        for name, own in rough.groupby("solver"):
+            value = float(own["objective"].median())
+            seconds = float(own[list(SOLVER_PHASES)].sum(axis=1).median())
+            saved = float(fastest.min()) / max(seconds, 1e-6)
+            rows.append((*key, name, optimum, value, abs(value - optimum) / scale, fastest.idxmin(), saved))
+    columns = [*ITEM, "heuristic", "optimum", "objective", "loss", "fastest exact", "time saved"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary(runs: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    """Return all tables of a store, by title; growth and break-even are in `causalopt.bench.growth`."""
+    from causalopt.bench import growth
+
+    runs = judged(runs)
+    return {
+        "Success and correctness": rates(runs),
+        "Shifted geometric means (s)": shifted_means(runs),
+        "Performance profiles": profiles(runs),
+        "Wrong answers": wrong(runs),
+        "Published figures": reproduction(runs),
+        "Seconds by item": spread(runs),
+        "Shares of time": time_split(runs),
+        "Growth with size": growth.exponents(runs),
+        "Break-even of fast paths": growth.break_even(runs),
+        "Price of heuristics": price_of_heuristics(runs),
+        "Beside peers": beside_peers(runs),
+        "Agreement": agreement(runs),
+        "Memory (MiB)": memory(runs),
+        "Overhead of the harness": overhead(runs),
+    }
