@@ -303,30 +303,13 @@ class CopulaProblem(Problem):
         import scipy.sparse as sp
 
         columns = self.columns
-        scale, matrix = self._value_rows
-        low, high = np.full(columns.n, np.inf), np.full(columns.n, -np.inf)
-        np.minimum.at(low, columns.unit, columns.value / scale)
-        np.maximum.at(high, columns.unit, columns.value / scale)
-        block.missing = variable(low, high)
-        both = (block.choice, block.missing)
-        block.values = constraint(both, sp.hstack([matrix, -sp.eye(columns.n)]), 0.0, 0.0)
-        zero = sp.csr_matrix((columns.count, columns.count))
-        return {
-            "x": both,
-            "linear": np.append(np.zeros(columns.count), 2 * scale * self.objective.linear),
-            "quadratic": sp.block_diag([zero, 2 * scale**2 * sp.csr_matrix(self.objective.matrix)]),
-            "convex": None,
-        }
-
-    @property
-    def _value_rows(self) -> tuple[float, Any]:
-        """The unit of the missing values in `quadratic`, and the rows that add them up from X."""
-        import scipy.sparse as sp
-
-        columns = self.columns
-        scale = float(np.abs(columns.value).max()) or 1.0
-        entries = (columns.value / scale, (columns.unit, np.arange(columns.count)))
-        return scale, sp.csr_matrix(entries, shape=(columns.n, columns.count))
+        cost: dict[str, Any] = {"x": block.choice, "linear": columns.linear}
+        products = columns.products(columns.pairs)
+        if len(products):
+            entries = (columns.product_cost(products), (products.first, products.second))
+            half = sp.csc_matrix(entries, shape=(columns.count, columns.count))
+            cost["quadratic"] = half + half.T
+        return cost
 
     @property
     def projection(self) -> Projection:
@@ -360,7 +343,7 @@ class CopulaProblem(Problem):
         if formulation == "convex":
             return np.append(x, self.projection.rows @ x)
         if formulation == "quadratic":
-            return np.append(x, self._value_rows[1] @ x)
+            return x
         products = self._products[formulation]
         return np.append(x, x[products.first] * x[products.second])
 

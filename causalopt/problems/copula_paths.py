@@ -10,12 +10,14 @@ import scipy.sparse as sp
 
 from causalopt.errors import InfeasibleError, SolverFailure, SolverNotAvailable, UnsupportedProblem
 from causalopt.fastpaths import alternating, rearrangement
+from causalopt.fastpaths.branching import OneHot, branch_and_bound
 from causalopt.inference.designs import Bernoulli, CompleteRandomization, MatchedPairs
 from causalopt.inference.estimators import HorvitzThompson
 from causalopt.modeling.program import Floats, Ints, Program
 from causalopt.problems.copula_rows import Columns, project
 from causalopt.problems.copula_slack import Group, counts_within, smallest_deviation
 from causalopt.solving.backend import Backend
+from causalopt.solving.branching import BranchProof
 from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Solution, Termination
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Random starts of the local search.
 STARTS = 100
+
+#: Seconds for which `alternating` branches to prove its answer, unless a time limit says otherwise.
+BRANCHING_SECONDS = 20.0
 
 #: Linear relaxations with more columns than this are solved by an interior-point method without crossover.
 LARGE_RELAXATION = 5_000
@@ -131,7 +136,9 @@ def _first_choice(columns: Columns, group: Group) -> Ints:
     return choice
 
 
-def local_search(columns: Columns, options: SolveOptions, guides: tuple[Floats, ...] = ()) -> Ints:
+def local_search(
+    columns: Columns, options: SolveOptions, guides: tuple[Floats, ...] = (), starts: int = STARTS
+) -> Ints:
     """Return a good imputation by `alternating`: each unit's value number."""
     blocks, first = [], []
     shift = columns.objective.shift
@@ -144,7 +151,7 @@ def local_search(columns: Columns, options: SolveOptions, guides: tuple[Floats, 
         columns.objective.linear,
         blocks,
         first,
-        starts=STARTS,
+        starts=starts,
         seed=options.seed,
         time_limit=options.time_limit,
         guides=guides,
@@ -171,13 +178,49 @@ def alternate(problem: CopulaProblem, formulation: str, program: Program, option
     left = None if options.time_limit is None else max(options.time_limit - (perf_counter() - began), 0.1)
     choice = problem.local_search(options.replace(time_limit=left), guides)
     x = problem.point(formulation, choice)
+    proof, nodes = None, None
+    if formulation == "convex" and relaxed is not None:
+        left = BRANCHING_SECONDS if options.time_limit is None else options.time_limit - (perf_counter() - began)
+        x, proof, nodes = _branch(problem, program, x, options, left)
     late = options.time_limit is not None and perf_counter() - began >= options.time_limit
     return Solution(
         Termination(Reason.FEASIBLE, Limit.TIME if late else Limit.NONE, f"local search, {STARTS} starts"),
         x=x,
         objective=program.objective(x),
         row_dual=None if relaxed is None else relaxed.row_dual,
-        method="local search, bound by the relaxation",
+        proof=proof,
+        method="local search, bound by the relaxation" + (f" and {nodes} branchings" if nodes else ""),
+        nodes=nodes,
+    )
+
+
+def _branch(
+    problem: CopulaProblem, program: Program, x: Floats, options: SolveOptions, seconds: float
+) -> tuple[Floats, BranchProof | None, int]:
+    """Close the gap by branching on the units' values, over relaxations of `convex`."""
+    columns = problem.columns
+    spread = problem.projection.diagonal
+
+    def relaxed(box: Program) -> Solution | None:
+        try:
+            return _solve_continuous(box, choose_backend(box, "auto")[0], SolveOptions(threads=options.threads))
+        except (SolverFailure, SolverNotAvailable):
+            return None
+
+    def improve(point: Floats) -> Floats:
+        mean = _by_unit(columns, columns.value * point[: columns.count])
+        guides = (columns.objective.matrix @ mean + columns.objective.linear, mean)
+        return problem.point("convex", local_search(columns, options, guides, starts=3))
+
+    value = abs(program.objective(x))
+    return branch_and_bound(
+        program,
+        relaxed,
+        OneHot(columns.unit, columns.value, spread),
+        x,
+        improve,
+        gap=0.5 * max(options.gap, 1e-9) * value,
+        time_limit=seconds,
     )
 
 

@@ -229,15 +229,14 @@ def predicted_size(groups: Sequence[Group], formulation: str, pairs: Ints | None
     if formulation == "convex":
         rank = rank or n
         return Size(columns + rank, rows + rank, nonzeros + rank * (nx + 1))
-    if formulation == "quadratic":
-        quadratic = n * (n + 1) // 2
-        return Size(columns + n, rows + n, nonzeros + nx + n + quadratic)
     if pairs is None or formulation == "rlt-dense":
         total, squares = int(by_unit.sum()), int((by_unit**2).sum())
         products, links = (total * total - squares) // 2, (n - 1) * total
     else:
         first, second = by_unit[pairs[:, 0]], by_unit[pairs[:, 1]]
         products, links = int((first * second).sum()), int((first + second).sum())
+    if formulation == "quadratic":
+        return Size(columns, rows, nonzeros + products)
     if formulation == "mccormick":
         return Size(columns + products, rows + 3 * products, nonzeros + 7 * products)
     if formulation == "rlt-dense":

@@ -14,6 +14,7 @@ from causalopt.modeling.program import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causalopt.solving.branching import BranchProof
     from causalopt.solving.verify import Verification
 
 
@@ -77,6 +78,8 @@ class Solution:
         Derivative of the optimal objective, in the program's own sense, with respect to the row's right-hand side.
     farkas : (m,) array or None
         Row multipliers that prove infeasibility.
+    proof : BranchProof or None
+        A tree of multipliers that proves the bound by branching, see `causalopt.solving.branching`.
     method : str
         The algorithm that answered, for solvers with several.
     seconds : mapping
@@ -93,6 +96,7 @@ class Solution:
     bound: float | None = None
     row_dual: Floats | None = None
     farkas: Floats | None = None
+    proof: BranchProof | None = None
     method: str = ""
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     iterations: int | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from causalopt.modeling.program import Floats, ProblemClass, Program, symmetric_product
+from causalopt.solving.branching import proven_bound
 from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
 from causalopt.solving.result import Reason, Solution, Termination
 
@@ -309,9 +310,12 @@ def _prove_by_relaxation(
     A relaxation's bound that is weaker than the claimed one, as most are, leaves the claim as it is.
     """
     multipliers = _usable(solution.row_dual, program.n_rows)
-    if multipliers is None:
+    if solution.proof is not None:
+        bound, residual = proven_bound(program, solution.proof), 0.0
+    elif multipliers is not None:
+        bound, residual = dual_bound(program, x, multipliers)
+    else:
         return check
-    bound, residual = dual_bound(program, x, multipliers)
     if not np.isfinite(bound) or residual > largest_residual:
         return check
     direction = -1.0 if program.maximize else 1.0
