@@ -108,10 +108,14 @@ def spread(runs: pd.DataFrame) -> pd.DataFrame:
     """Return by item and solver: repetitions, median seconds, and the quartiles as the spread."""
     own = runs[runs["attempted"]]
     grouped = own.groupby([*ITEM, "solver"])["seconds"]
-    table = grouped.quantile([0.25, 0.5, 0.75]).unstack()
-    table.columns = pd.Index(["lower quartile", "median", "upper quartile"])
-    table.insert(0, "repetitions", grouped.size())
-    return table
+    return pd.DataFrame(
+        {
+            "repetitions": grouped.size(),
+            "lower quartile": grouped.quantile(0.25),
+            "median": grouped.median(),
+            "upper quartile": grouped.quantile(0.75),
+        }
+    )
 
 
 def shifted_means(runs: pd.DataFrame, shifts: Sequence[float] = (0.001, 0.01, 1.0)) -> pd.DataFrame:

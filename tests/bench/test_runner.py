@@ -147,7 +147,7 @@ def test_no_solver_installed_says_so(tmp_path, monkeypatch):
         raise SolverNotAvailable(f"Solver {name!r} needs the package highspy, which is not installed.")
 
     monkeypatch.setattr(contestants, "get_backend", none)
-    with pytest.raises(SolverNotAvailable, match="None of the suite's solvers can run here.*highspy"):
+    with pytest.raises(SolverNotAvailable, match=r"None of the suite's solvers can run here.*highspy"):
         run(planted.SUITE, tmp_path / "runs.sqlite", instances=["knapsack"])
 
 

@@ -136,7 +136,7 @@ def test_a_full_disk_keeps_what_was_recorded_and_goes_on_later(path):
         pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
         store.connection.execute(f"PRAGMA max_page_count = {pages + 3}")  # SQLite then fails as on a full disk
         done = 0
-        with pytest.raises(StoreError, match="full.*Free some space and run again"):
+        with pytest.raises(StoreError, match=r"full.*Free some space and run again"):
             for done in range(1000):
                 store.record(make(repetition=done, detail="x" * 1000))
         assert 0 < done < 100
