@@ -1,0 +1,279 @@
+"""The causal bootstrap: intervals for an effect whose uncertainty comes from the randomization, not from sampling.
+
+Imbens and Menzel (2021), A causal bootstrap, Annals of Statistics 49:1460-1488, cited as [CB]; for any known design
+Brennan et al. (2025), arXiv:2410.21464, cited as [COP].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalopt.errors import DataError, OptionError
+from causalopt.inference.bootstrap_methods import (
+    METHODS,
+    conservative_variance,
+    impute_isotone,
+    quantile_interval,
+    sampling_errors,
+)
+from causalopt.inference.bootstrap_result import BootstrapResult
+from causalopt.inference.designs import LARGEST_COVARIANCE, Design
+from causalopt.inference.designs_simulated import KnownCovariance
+from causalopt.inference.estimators import Estimator, as_estimator
+from causalopt.inference.weighted import normal_estimate
+from causalopt.modeling.program import Bools, Floats
+from causalopt.problems.copula_result import CopulaResult
+from causalopt.solving.options import unknown_name
+
+
+@dataclasses.dataclass(eq=False)
+class _Study:
+    """What every method needs."""
+
+    y: Floats
+    z: Bools
+    index: pd.Index
+    design: Design
+    estimator: Estimator
+    level: float
+    draws: int
+    seed: int
+    studentise: bool
+
+    def __post_init__(self) -> None:
+        self.p = self.design.probabilities(len(self.y))
+        self.estimate = self.estimator.estimate(self.y, self.z, self.p)
+        self.residual = self.estimator.residuals(self.y, self.z)
+        known = isinstance(self.design, KnownCovariance)
+        self.redrawn = None if known else self.design.sample(self.draws, n=len(self.y), seed=self.seed)
+
+    def errors(self, y1: Floats, y0: Floats) -> Floats | None:
+        """Return estimates under redrawn treatments minus the effect, both of imputed outcomes."""
+        if self.redrawn is None:
+            return None
+        return self.estimator.draws(y1, y0, self.redrawn, self.p) - float((y1 - y0).mean())
+
+    def row(self, variance: float, errors: Floats | None) -> dict[str, float]:
+        """Return a row of the comparison table."""
+        normal = normal_estimate(self.estimate, variance, self.level, "")
+        low, high = (np.nan, np.nan) if errors is None else quantile_interval(self.estimate, errors, self.level)
+        return {
+            "variance": variance,
+            "standard error": normal.standard_error,
+            "normal lower": normal.lower,
+            "normal upper": normal.upper,
+            "quantile lower": low,
+            "quantile upper": high,
+            "width": high - low if errors is not None else normal.upper - normal.lower,
+        }
+
+    def studentised(self, y1: Floats, y0: Floats) -> tuple[float, float]:
+        """Return the interval from errors divided by their own conservative standard errors ([CB] section 3.3)."""
+        if self.redrawn is None:
+            raise DataError("A studentised interval needs a design that can be sampled.")
+        z = self.redrawn
+        predicted = self.estimator.prediction(len(y1))
+        e1, e0 = (y1, y0) if predicted is None else (y1 - predicted[0], y0 - predicted[1])
+        spread = np.sqrt(conservative_variance(self.design, np.where(z, e1, e0), z))
+        errors = self.estimator.draws(y1, y0, z, self.p) - float((y1 - y0).mean())
+        if len(errors) != len(spread) or not (spread > 0).all():
+            raise DataError(
+                "A studentised interval is not defined: some redrawn data have no variance, or no estimate."
+            )
+        own = float(np.sqrt(conservative_variance(self.design, self.residual, self.z)))
+        low, high = quantile_interval(0.0, errors / spread, self.level)
+        return self.estimate + own * low, self.estimate + own * high
+
+
+def causal_bootstrap(
+    outcome: Any,
+    treatment: Any,
+    design: Design,
+    *,
+    estimator: str | Estimator = "difference-in-means",
+    covariates: Any = None,
+    predictions: Any = None,
+    method: str = "optimal",
+    level: float = 0.95,
+    draws: int = 2_000,
+    studentise: bool = False,
+    slack: float | str | None = None,
+    strata: Any = None,
+    support: Any = None,
+    treated: Any = None,
+    solver: str = "auto",
+    formulation: str | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+) -> BootstrapResult:
+    """Estimate an effect, with intervals from redrawing the treatment rather than the units.
+
+    The missing outcomes are imputed, the treatment is redrawn from the design, and the estimate is computed again, many
+    times ([COP] algorithm 1). Which imputation matters: "optimal" takes the worst case that the data allow.
+
+    Parameters
+    ----------
+    outcome, treatment, design, estimator, covariates, predictions, slack, strata, support, treated
+        As in `CopulaProblem`.
+    method : {"optimal", "isotone", "sampling", "conservative", "all"}
+        "optimal": the copula of largest variance. "isotone": ranks of both arms matched, right for complete
+        randomization with equal arms, and a baseline elsewhere. "sampling": the ordinary bootstrap of units, which
+        ignores the design. "conservative": Neyman's variance, or that of pairs. "all": every one that applies.
+    level : float
+        Confidence level.
+    draws : int
+        Redrawn treatments (or resampled data sets).
+    studentise : bool
+        Add an interval from errors divided by their own conservative standard errors, for "optimal" and "isotone".
+    solver, formulation, time_limit
+        As in `solve`, for "optimal".
+    seed : int
+
+    Returns
+    -------
+    BootstrapResult
+
+    Raises
+    ------
+    DataError
+        For bad data (see `CopulaProblem`), and where the method asked for does not apply.
+    UnsupportedProblem
+        Where "optimal" is asked for more units than any formulation takes.
+
+    Examples
+    --------
+    >>> import numpy as np, causalopt as co
+    >>> rng = np.random.default_rng(0)
+    >>> pairs = np.repeat(np.arange(20), 2)
+    >>> base = rng.normal(size=20)[pairs] + 0.3 * rng.normal(size=40)
+    >>> design = co.MatchedPairs(pairs)
+    >>> z = design.sample(1)[0].astype(int)
+    >>> result = co.causal_bootstrap(base + 0.5 * z, z, design, method="all")
+    >>> list(result.table.index)
+    ['optimal', 'isotone', 'sampling', 'conservative']
+    >>> bool(result.table.loc["isotone", "width"] < result.table.loc["optimal", "width"])
+    True
+    """
+    from causalopt.problems.copula import CopulaProblem
+    from causalopt.problems.copula_data import read_study
+    from causalopt.solving.dispatch import solve
+
+    if method not in (*METHODS, "all"):
+        raise OptionError(unknown_name("method", str(method), (*METHODS, "all")))
+    if not (isinstance(draws, int | np.integer) and draws >= 100):
+        raise DataError(f"draws is {draws!r}; quantiles need a whole number of at least 100.")
+    if not 0 < level < 1:
+        raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
+    if not isinstance(design, Design):
+        raise DataError(f"design is {type(design).__name__}; give one of causalopt's designs.")
+    y, z, index, _ = read_study(outcome, treatment, treated)
+    design.units(len(y))
+    design.refuse(z)
+    chosen = as_estimator(estimator, covariates, predictions)
+    study = _Study(y, z, index, design, chosen, level, int(draws), seed, studentise)
+    wanted = METHODS if method == "all" else (method,)
+    rows: dict[str, dict[str, float]] = {}
+    imputed: dict[str, pd.DataFrame] = {}
+    errors: dict[str, Floats] = {}
+    notes: dict[str, str] = {}
+    copula: CopulaResult | None = None
+    for name in wanted:
+        try:
+            if name == "optimal":
+                problem = CopulaProblem(
+                    outcome,
+                    treatment,
+                    design,
+                    estimator=chosen,
+                    slack=slack,
+                    strata=strata,
+                    support=support,
+                    treated=treated,
+                    seed=seed,
+                )
+                copula = solve(problem, solver, formulation=formulation, time_limit=time_limit, seed=seed)
+                outcomes = copula.imputed
+                variance = copula.variance if copula.is_optimal else min(copula.variance_bound, np.inf)
+                variance = variance if np.isfinite(variance) else copula.variance
+                if not copula.is_optimal:
+                    notes[name] = (
+                        f"the worst copula is proven only to a gap of {copula.gap}: the normal interval uses the "
+                        "bound, the quantiles use the copula found"
+                    )
+                _add_imputed(study, name, variance, outcomes, rows, imputed, errors)
+            elif name == "isotone":
+                y1, y0 = _isotone(study)
+                outcomes = pd.DataFrame(
+                    {"treated": z, "outcome 1": y1, "outcome 0": y0, "imputed": np.where(z, 0, 1)}, index=index
+                )
+                _add_imputed(study, name, _variance(study, y1, y0), outcomes, rows, imputed, errors)
+            elif name == "sampling":
+                errors[name] = sampling_errors(chosen, y, z, study.p, study.draws, seed)
+                rows[name] = study.row(float(errors[name].var()), errors[name])
+            else:
+                if chosen.name not in ("difference-in-means", "horvitz-thompson", "hajek", "doubly-robust"):
+                    raise DataError(f"No conservative variance is known for the estimator {chosen}.")
+                rows[name] = study.row(float(conservative_variance(design, study.residual, z)), None)
+        except DataError as error:
+            if method != "all":
+                raise
+            notes[name] = str(error)
+    if not rows:
+        raise DataError("No method applies: " + "; ".join(f"{name}: {why}" for name, why in notes.items()))
+    return BootstrapResult(
+        estimate=study.estimate,
+        level=level,
+        method=method if method != "all" else next(iter(rows)),
+        estimator=str(chosen),
+        design=str(design),
+        table=pd.DataFrame(rows).T.rename_axis("method"),
+        imputed=imputed,
+        errors=errors,
+        copula=copula,
+        notes=notes,
+    )
+
+
+def _isotone(study: _Study) -> tuple[Floats, Floats]:
+    """Impute by rank; residuals where outcomes are predicted."""
+    e1, e0 = impute_isotone(study.residual, study.z)
+    predicted = study.estimator.prediction(len(study.y))
+    if predicted is None:
+        return e1, e0
+    return np.where(study.z, study.y, e1 + predicted[0]), np.where(study.z, e0 + predicted[1], study.y)
+
+
+def _variance(study: _Study, y1: Floats, y0: Floats) -> float:
+    n = len(y1)
+    if n > LARGEST_COVARIANCE:
+        errors = study.errors(y1, y0)
+        assert errors is not None
+        return float(errors.var())
+    predicted = study.estimator.prediction(n)
+    if predicted is not None:
+        y1, y0 = y1 - predicted[0], y0 - predicted[1]
+    return max(study.estimator.form(study.design, n, seed=study.seed).value(y1, y0), 0.0)
+
+
+def _add_imputed(
+    study: _Study,
+    name: str,
+    variance: float,
+    outcomes: pd.DataFrame,
+    rows: dict[str, dict[str, float]],
+    imputed: dict[str, pd.DataFrame],
+    errors: dict[str, Floats],
+) -> None:
+    y1, y0 = (outcomes[f"outcome {arm}"].to_numpy(dtype=float) for arm in (1, 0))
+    drawn = study.errors(y1, y0)
+    rows[name] = study.row(variance, drawn)
+    if study.studentise:
+        low, high = study.studentised(y1, y0)
+        rows[name] |= {"studentised lower": low, "studentised upper": high}
+    imputed[name] = outcomes
+    if drawn is not None:
+        errors[name] = drawn

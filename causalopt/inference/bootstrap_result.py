@@ -1,0 +1,135 @@
+"""What the causal bootstrap answers: an effect, and intervals by method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causalopt.errors import DataError
+from causalopt.modeling.program import Floats
+from causalopt.problems.copula_result import CopulaResult
+from causalopt.solving.options import unknown_name
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class BootstrapResult:
+    """An estimated effect with intervals for the uncertainty of the randomization.
+
+    Attributes
+    ----------
+    estimate, level : float
+    method : str
+        The method whose interval `lower` and `upper` are.
+    estimator, design : str
+    table : DataFrame
+        By method: variance, standard error, and the ends of the intervals by normal approximation and by quantiles
+        (missing where there are none), of which `width` is the width (of the normal one, without quantiles).
+    imputed : mapping from method to DataFrame
+        Both outcomes of every unit.
+    errors : mapping from method to array
+        Redrawn estimates minus the effect that was imputed.
+    copula : CopulaResult or None
+        The worst case, with its proof, for the method "optimal".
+    notes : mapping from method to str
+        Why a method is missing, or less than it should be.
+    """
+
+    estimate: float
+    level: float
+    method: str
+    estimator: str
+    design: str
+    table: pd.DataFrame
+    imputed: Mapping[str, pd.DataFrame]
+    errors: Mapping[str, Floats]
+    copula: CopulaResult | None = None
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def interval(self, kind: str | None = None, method: str | None = None) -> tuple[float, float]:
+        """Return the ends of an interval.
+
+        Parameters
+        ----------
+        kind : {"quantile", "normal", "studentised"}, optional
+            By quantiles where there are any, unless said otherwise.
+        method : str, optional
+            One of those in `table`; that of the result unless given.
+        """
+        name = self.method if method is None else method
+        if name not in self.table.index:
+            raise DataError(
+                self.notes[name] if name in self.notes else unknown_name("method", name, map(str, self.table.index))
+            )
+        row = self.table.loc[name]
+        if kind is None:
+            kind = "quantile" if np.isfinite(row["quantile lower"]) else "normal"
+        if f"{kind} lower" not in row or not np.isfinite(row[f"{kind} lower"]):
+            raise DataError(f"Method {name!r} has no {kind} interval.")
+        return float(row[f"{kind} lower"]), float(row[f"{kind} upper"])
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the interval."""
+        return self.interval()[0]
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the interval."""
+        return self.interval()[1]
+
+    @property
+    def variance(self) -> float:
+        """V*, the variance of the estimate under the method of the result."""
+        return float(self.table.loc[self.method, "variance"])
+
+    def summary(self) -> str:
+        """Return the result in a few lines of plain text."""
+        lines = [
+            f"effect      {self.estimate:.6g} ({self.estimator}, {self.design})",
+            f"interval    {self.lower:.6g} to {self.upper:.6g} ({self.level:.0%}, {self.method})",
+            "",
+            self.table.to_string(float_format=lambda value: f"{value:.5g}", na_rep=""),
+        ]
+        lines += [f"{name}: {note}" for name, note in self.notes.items()]
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the intervals of all methods, by quantiles (thick) and by normal approximation (thin); return the Axes.
+
+        Needs matplotlib (pip install causalopt[plot]).
+        """
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError:
+                raise DataError("Plots need matplotlib: pip install causalopt[plot].") from None
+            _, ax = plt.subplots(figsize=(6.4, 1.2 + 0.5 * len(self.table)), layout="constrained")
+        names = list(self.table.index)
+        for height, name in enumerate(names):
+            row = self.table.loc[name]
+            colour = "C0" if name == self.method else "0.45"
+            ax.plot(
+                [row["normal lower"], row["normal upper"]], [height] * 2, color=colour, lw=1.2, solid_capstyle="butt"
+            )
+            if np.isfinite(row["quantile lower"]):
+                ax.plot(
+                    [row["quantile lower"], row["quantile upper"]],
+                    [height] * 2,
+                    color=colour,
+                    lw=5,
+                    solid_capstyle="butt",
+                    alpha=0.55,
+                )
+            ax.plot(self.estimate, height, "o", color=colour, ms=5)
+        ax.axvline(0.0, color="0.7", lw=0.8, ls="--", zorder=0)
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_xlabel(f"effect, {self.level:.0%} intervals (thick: quantiles, thin: normal)")
+        for side in ("top", "right", "left"):
+            ax.spines[side].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        return ax
