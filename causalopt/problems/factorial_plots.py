@@ -11,7 +11,8 @@ from causalopt.errors import DataError
 
 #: Most rows of a picture that still has a readable label each.
 MOST_LABELS = 60
-BEFORE, AFTER = "#b8b8b8", "#1f5a99"
+BEFORE, AFTER = "#b0b0b0", "#1f5a99"
+SIGN = {"+": "+", "-": "\N{MINUS SIGN}"}
 
 
 def _axes(ax: Any, height: float, width: float = 6.4) -> Any:
@@ -44,28 +45,27 @@ def plot_effects(table: pd.DataFrame, ax: Any = None, outcome: str | None = None
 
 
 def plot_balance(table: pd.DataFrame, ax: Any = None) -> Any:
-    """Draw the largest imbalance of each side of each effect over functions, before and after weighting.
+    """Draw the imbalance of every function before and after weighting, one line for each side of an effect.
 
-    One line a function and, within it, a point for each effect and side.
+    Of more sides than have room, those that were least balanced before are shown.
     """
     if not len(table):
         raise DataError("There is nothing to draw: the problem has no covariates, and a single factor.")
-    functions = list(dict.fromkeys(table.index.get_level_values("function")))
-    if len(functions) > MOST_LABELS:
-        worst = table["smd before"].abs().groupby(level="function").max().nlargest(MOST_LABELS).index
-        functions = [name for name in functions if name in set(worst)]
-    ax = _axes(ax, 1.5 + 0.26 * len(functions))
-    height = {name: len(functions) - 1 - k for k, name in enumerate(functions)}
-    shown = table[table.index.get_level_values("function").isin(functions)]
-    y = np.array([height[name] for name in shown.index.get_level_values("function")], dtype=float)
-    ax.plot(shown["smd before"].abs(), y, "o", color=BEFORE, markersize=6, label="before weighting", alpha=0.8)
-    ax.plot(shown["smd after"].abs(), y, "o", color=AFTER, markersize=4, label="after weighting")
-    ax.set_yticks(list(height.values()), list(height))
-    ax.set_ylim(-0.6, len(functions) - 0.4)
-    ax.set_xlim(left=-0.02 * max(float(shown["smd before"].abs().max()), 1e-3))
-    effects = table.index.get_level_values("effect").nunique()
-    ax.set_xlabel(f"absolute standardised difference\n(a point for each side of {effects} effect(s))")
-    ax.legend(frameon=False, loc="best")
+    sides = table["smd before"].abs().groupby(level=["effect", "side"], sort=False).max()
+    shown = sides.index if len(sides) <= MOST_LABELS else sides[sides >= sides.nlargest(MOST_LABELS).min()].index
+    n = len(shown)
+    ax = _axes(ax, 1.4 + 0.26 * n)
+    height = {key: n - 1 - k for k, key in enumerate(shown)}
+    part = table[table.index.droplevel("function").isin(shown)]
+    y = np.array([height[effect, side] for effect, side, _ in part.index], dtype=float)
+    ax.plot(part["smd before"].abs(), y, "o", color=BEFORE, markersize=6, alpha=0.7, label="before weighting")
+    ax.plot(part["smd after"].abs(), y, "o", color=AFTER, markersize=4, label="after weighting")
+    ax.set_yticks(list(height.values()), [f"{effect}  {SIGN[side]}" for effect, side in height])
+    ax.set_ylim(-0.6, n - 0.4)
+    ax.set_xlim(left=-0.02 * max(float(part["smd before"].abs().max()), 1e-3))
+    functions = table.index.get_level_values("function").nunique()
+    ax.set_xlabel(f"absolute standardised difference from the target, of {functions} function(s)")
+    ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     _plain(ax)
     return ax
 
