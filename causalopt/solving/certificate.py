@@ -125,15 +125,19 @@ def recovered_multipliers(program: Program, x: Floats) -> Iterator[Floats]:
     (m,) array in the program's own sense
         First by bounded least squares on the active rows and columns. Then from the linear program that minimises
         the gradient at x over the constraints: x is optimal for a convex program exactly where it is optimal for
-        that one (Frank and Wolfe 1956), so multipliers that still leave a gap show that x is not optimal. Nothing
-        where the program is too large to try.
+        that one (Frank and Wolfe 1956), so multipliers that still leave a gap show that x is not optimal. For an LP
+        that linear program is the program itself, and alone: at a degenerate vertex least squares takes long and
+        stays inexact. Nothing where the program is too large to try.
     """
     if program.A.nnz > RECOVERY_LIMIT:
         return
-    yield _least_squares_multipliers(program, x)
+    if program.Q is not None:
+        yield _least_squares_multipliers(program, x)
     linearised = _linear_program_multipliers(program, x)
     if linearised is not None:
         yield linearised
+    elif program.Q is None:
+        yield _least_squares_multipliers(program, x)
 
 
 def _linear_program_multipliers(program: Program, x: Floats) -> Floats | None:
