@@ -158,7 +158,7 @@ def test_weights_that_stay_positive_solve_one_linear_system():
 def test_solvers_and_dual_newton_agree_on_one_program(solver, model, tolerance):
     if solver not in [b.name for b in installed_backends()]:
         pytest.skip(f"{solver} is not installed here")
-    x, z = make_study(n=240, seed=3)
+    x, z = make_study(n=190, seed=3)
     problem = co.FactorialBalanceProblem(x, z, outcome_model=model, tolerance=tolerance)
     program = co.compile_model(problem.build())
     obstacle = get_backend(solver).license().obstacle(program.n_columns, program.n_rows, True)
