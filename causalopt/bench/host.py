@@ -18,23 +18,27 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 from causalopt.bench.contestants import Contestant
 from causalopt.bench.environment import load_average
 from causalopt.bench.forks import in_a_fork
-from causalopt.bench.lane import Lane, Outcome, measured
+from causalopt.bench.lane import Lane, Outcome, measured, smallest_program
 from causalopt.bench.status import Status
 from causalopt.bench.suite import Case, SkipInstance, load_suite
 from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
-from causalopt.solving.dispatch import run_fast_path
+from causalopt.solving.backend import Backend, _entry_points, backend_names
+from causalopt.solving.dispatch import run_fast_path, solve_program
 from causalopt.solving.isolate import IsolatedBackend
+from causalopt.solving.lane import Lane as SeveralPrograms
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
 from causalopt.solving.verify import Proof, is_feasible, objective_scale, verify
@@ -76,21 +80,24 @@ class Block:
 
 def launch() -> None:
     """Run as the launcher: arguments are the numbers of the pipes for jobs and for messages."""
-    jobs, messages = Connection(int(sys.argv[1])), Connection(int(sys.argv[2]))
+    with suppress(BrokenPipeError, EOFError, ConnectionResetError):  # the runner has gone, and so does this
+        _launch(Connection(int(sys.argv[1])), Connection(int(sys.argv[2])))
+
+
+def _launch(jobs: Connection, messages: Connection) -> None:
     sys.path[:] = jobs.recv()
     for name in PRELOADED:
         importlib.import_module(name)
     messages.send(("ready", None))
     while True:
-        try:
-            content = jobs.recv_bytes()
-        except (EOFError, OSError):
-            return
+        content = jobs.recv_bytes()
         child = os.fork()
         if child == 0:
             try:
                 _end_with_runner(jobs.fileno())
                 serve(pickle.loads(content), messages)
+            except BrokenPipeError:
+                os._exit(1)
             except BaseException:  # a forked process must never return into the launcher's loop
                 traceback.print_exc()
                 os._exit(1)
@@ -154,22 +161,39 @@ class Made:
         self.named: Mapping[str, Any] = {}
         self.exact, self.tangents, self.formulation = True, False, block.formulation or ""
         self.seconds: dict[str, float] = {}
+        self.search: Any = None
         ledger = Ledger()
+        if hasattr(self.problem, "fast_paths"):
+            self._look_at_problem(ledger)
+        self.facts: dict[str, Any] = {"formulation": self.formulation, "exact": int(self.exact)}
+        self.problem_class: ProblemClass | None = None
+        if self.search is None:
+            self._look_at_program(ledger)
+        else:
+            self.facts["problem_class"] = str(self.problem._formulations[self.formulation].problem_class)
+        self.seconds = ledger.seconds
+
+    def _look_at_problem(self, ledger: Ledger) -> None:
+        self.formulation = self.problem.formulation_name(self.block.formulation)
+        self.fast = self.problem.fast_paths(self.formulation)
+        self.named = self.problem.named_paths(self.formulation)
+        self.exact = self.problem._formulations[self.formulation].exact
+        self.tangents = self.problem.by_tangents(self.formulation)
+        self.search = self.problem.search(self.formulation)
+        ledger.add("data", self.problem.data_seconds)
+
+    def _look_at_program(self, ledger: Ledger) -> None:
         self.program = self._compile(ledger)
         with ledger.phase("compile"):  # the lane would check convexity; it is done here once for all
-            problem_class = self.program.problem_class
-        nonconvex = problem_class in (ProblemClass.NONCONVEX_QP, ProblemClass.NONCONVEX_MIQP)
+            self.problem_class = self.program.problem_class
+        nonconvex = self.problem_class in (ProblemClass.NONCONVEX_QP, ProblemClass.NONCONVEX_MIQP)
         self.program = self.program.replace(convex=not nonconvex, columns=(), rows=())
-        self.problem_class = problem_class
-        self.seconds = ledger.seconds
-        self.facts: dict[str, Any] = {
-            "formulation": self.formulation,
-            "problem_class": str(problem_class),
+        self.facts |= {
+            "problem_class": str(self.problem_class),
             "fingerprint": fingerprint(self.program),
             "n_columns": self.program.n_columns,
             "n_rows": self.program.n_rows,
             "n_nonzeros": int(self.program.A.nnz + (0 if self.program.Q is None else self.program.Q.nnz)),
-            "exact": int(self.exact),
             "maximize": int(self.program.maximize),
             "known_optimum": self.case.optimum,
         }
@@ -181,12 +205,6 @@ class Made:
 
         model = self.problem
         if hasattr(self.problem, "fast_paths"):
-            self.formulation = self.problem.formulation_name(self.block.formulation)
-            self.fast = self.problem.fast_paths(self.formulation)
-            self.named = self.problem.named_paths(self.formulation)
-            self.exact = self.problem._formulations[self.formulation].exact
-            self.tangents = self.problem.by_tangents(self.formulation)
-            ledger.add("data", self.problem.data_seconds)
             with ledger.phase("build"):
                 model = self.problem.build(self.formulation)
         with ledger.phase("compile"):
@@ -202,6 +220,8 @@ class Made:
 
     def run(self, contestant: Contestant) -> Outcome:
         """Run a contestant in a process of its own, and look at its answer once more from here."""
+        if self.search is not None:
+            return self._run_search(contestant)
         if contestant.backend is None:
             path = self.fast.get(contestant.name) or self.named.get(contestant.name)
             if path is None:
@@ -212,6 +232,32 @@ class Made:
         else:
             outcome = self._run_backend(contestant)
         return self._checked(outcome)
+
+    def _run_search(self, contestant: Contestant) -> Outcome:
+        """Run an answer that takes several programs in a fork of this process; each program is verified there."""
+        if contestant.peer:
+            return Outcome(status=Status.UNSUPPORTED, detail="the answer takes several programs, a peer solves one")
+        if contestant.backend is None and contestant.name not in {**self.fast, **self.named}:
+            return Outcome(status=Status.UNSUPPORTED, detail=f"{contestant.name} is no path of {self.formulation!r}")
+        options = self._options().replace(time_limit=self.limits.time_limit)
+
+        def work() -> Outcome:
+            answers: dict[str, float] = {}
+            backend = contestant.backend
+            if backend is not None:
+                register(contestant.name, backend)
+                measured(lambda: solve_program(smallest_program(ProblemClass.LP), backend, SolveOptions()))  # warm-up
+
+            def once() -> Result:
+                lane = SeveralPrograms(contestant.name, self.formulation, options, None, Ledger())
+                result: Result = self.search(lane)
+                if self.case.answer is not None:
+                    answers.update({name: float(value) for name, value in self.case.answer(result).items()})
+                return result
+
+            return measured(once).replace(x=None, row_dual=None, answers=answers)
+
+        return in_a_fork(work, self.limits.time_limit + self.limits.grace, self.limits.memory_limit)
 
     def _options(self) -> SolveOptions:
         return SolveOptions(gap=self.limits.gap, threads=self.limits.threads)
@@ -323,6 +369,8 @@ class Made:
         return row
 
     def _answers(self, outcome: Outcome, contestant: Contestant) -> dict[str, float]:
+        if outcome.answers is not None:
+            return outcome.answers
         if self.case.answer is None or outcome.x is None or outcome.status is Status.WRONG:
             return {}
         result = Result(
@@ -341,7 +389,14 @@ class Made:
         return {name: float(value) for name, value in answers.items()}
 
 
-_NOT_STORED = ("x", "row_dual", "seconds", "status")
+_NOT_STORED = ("x", "row_dual", "seconds", "status", "answers")
+
+
+def register(name: str, backend: Backend) -> None:
+    """Make a backend known to this process under a name, as an entry point would."""
+    entry: Any = SimpleNamespace(load=lambda: lambda: backend)
+    if name not in backend_names() and ":" not in name:
+        _entry_points()[name] = entry
 
 
 def verify_again(program: Program, outcome: Outcome, gap: float) -> Any:

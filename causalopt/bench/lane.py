@@ -34,7 +34,10 @@ from causalopt.solving.verify import verify
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """How one run ended, as its row in the store says, and the solution for whoever wants to look at it again."""
+    """How one run ended, as its row in the store says, and the solution for whoever wants to look at it again.
+
+    `answers` are the study's own, where only the process of the run could compute them.
+    """
 
     status: Status
     reason: str = ""
@@ -50,6 +53,7 @@ class Outcome:
     claimed_bound: float | None = None
     proof: str = ""
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    answers: dict[str, float] | None = None
     worker: float = 0.0
     base_memory: int | None = None
     peak_memory: int | None = None
