@@ -252,7 +252,7 @@ class CopulaProblem(Problem):
         block.once = ArrayConstraint(block.choice, columns.once, 1.0, 1.0)
         block.marginals = ArrayConstraint(block.choice, columns.marginals, lower, upper)
         cost = getattr(self, f"_{formulation.replace('-', '_')}")(block, ArrayVar, ArrayConstraint)
-        return cost | {"constant": self.objective.constant}, pyo.maximize
+        return {"constant": self.objective.constant} | cost, pyo.maximize
 
     def _with_products(self, block: Any, formulation: str, pairs: Ints, variable: Any) -> tuple[dict[str, Any], Any]:
         columns = self.columns
@@ -291,13 +291,15 @@ class CopulaProblem(Problem):
         spread = projection.diagonal - np.diag(self.objective.matrix)
         linear = columns.linear + spread[columns.unit] * columns.value**2
         rank = projection.rows.shape[0]
+        constant = self.objective.constant + projection.constant
         if rank == 0:
-            return {"x": block.choice, "linear": linear}
+            return {"x": block.choice, "linear": linear, "constant": constant}
         block.projection = variable(projection.lower - 1e-6, projection.upper + 1e-6)
         both = (block.choice, block.projection)
         block.projections = constraint(both, sp.hstack([projection.rows, -sp.eye(rank)]), 0.0, 0.0)
         curvature = np.append(np.zeros(columns.count), np.full(rank, -2.0 * projection.scale))
-        return {"x": both, "linear": np.append(linear, np.zeros(rank)), "quadratic": curvature, "convex": None}
+        linear = np.append(linear, np.zeros(rank))
+        return {"x": both, "linear": linear, "quadratic": curvature, "convex": None, "constant": constant}
 
     def _quadratic(self, block: Any, variable: Any, constraint: Any) -> dict[str, Any]:
         import scipy.sparse as sp

@@ -16,6 +16,9 @@ from causalopt.modeling.program import Bools, Floats, Ints
 from causalopt.problems.copula_slack import Group
 from causalopt.problems.reading import read_treatment, refuse_rows, treated_code
 
+#: Values that differ by less than this, relative to the largest, are the same.
+TIE = 1e-12
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
@@ -96,6 +99,23 @@ def _support(support: Any, arm: int) -> Floats | None:
     return np.unique(values)
 
 
+def distinct(values: Floats, scale: float) -> tuple[Floats, Ints]:
+    """Return the distinct values, ascending, and the number of each: those that differ by rounding alone are one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> distinct(np.array([2.0, 0.1 + 0.2, 0.3]), 2.0)
+    (array([0.3, 2. ]), array([1, 0, 0]))
+    """
+    order = np.argsort(values, kind="stable")
+    ascending = values[order]
+    new = np.append(True, np.diff(ascending) > TIE * scale)
+    number = np.empty(len(values), dtype=np.int64)
+    number[order] = np.cumsum(new) - 1
+    return ascending[new], number
+
+
 def make_groups(
     y: Floats, z: Bools, design: Design, estimator: Estimator, codes: Ints, levels: list[Any], support: Any
 ) -> tuple[Group, ...]:
@@ -104,6 +124,7 @@ def make_groups(
         raise DataError("The treated or the untreated group is empty: no outcome of it can be imputed.")
     p = design.probabilities(len(y))
     by_counts = estimator.counts
+    scale = float(np.abs(y).max())
     groups = []
     for arm in (0, 1):
         given = _support(support, arm)
@@ -113,15 +134,16 @@ def make_groups(
             if len(seen) == 0 or len(missing) == 0:
                 which = "treated" if (len(seen) == 0) == bool(arm) else "untreated"
                 raise DataError(f"Stratum {level!r} has no {which} unit: merge it with another.")
-            observed, position = np.unique(y[seen], return_inverse=True)
+            observed, position = distinct(y[seen], scale)
             values = observed if given is None else given
-            lacking = np.setdiff1d(observed, values)
+            nearest = np.abs(values[None, :] - observed[:, None]).argmin(axis=1) if given is not None else None
+            lacking = np.empty(0) if nearest is None else observed[np.abs(values[nearest] - observed) > TIE * scale]
             if len(lacking):
                 raise DataError(
                     f"The support of Y({arm}) excludes {len(lacking)} observed value(s), such as {lacking[0]:g}: add "
                     "them, since the unit that showed it has it."
                 )
-            place = np.searchsorted(values, observed)[position]
+            place = (np.arange(len(observed)) if nearest is None else nearest)[position]
             if by_counts:
                 weights = np.ones(len(missing))
                 target = np.asarray(np.bincount(place, minlength=len(values)) * (len(missing) / len(seen)))

@@ -246,7 +246,7 @@ def predicted_size(groups: Sequence[Group], formulation: str, pairs: Ints | None
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Projection:
-    """The concave part of the `convex` formulation:  -scale * sum_r s_r^2  with  s = rows @ X.
+    """The concave part of the `convex` formulation:  constant - scale * sum_r s_r^2  with  s = rows @ X.
 
     Attributes
     ----------
@@ -256,6 +256,8 @@ class Projection:
     scale : float
     lower, upper : (r,) arrays
         Range of each s_r.
+    constant : float
+        Of projections that are the same for every imputation.
     """
 
     diagonal: Floats
@@ -263,6 +265,7 @@ class Projection:
     scale: float
     lower: Floats
     upper: Floats
+    constant: float = 0.0
 
 
 def connected(matrix: Floats) -> list[Ints]:
@@ -313,7 +316,6 @@ def project(columns: Columns, diagonal: Floats) -> Projection:
     dense /= np.sqrt(scale)
     dense = dense[np.abs(dense).max(axis=1, initial=0.0) > SMALLEST_PROJECTION * PROJECTION_UNIT]
     dense[np.abs(dense) < SMALLEST_COEFFICIENT * PROJECTION_UNIT] = 0.0
-    rows = sp.csr_matrix(dense)
     low, high = np.zeros(len(dense)), np.zeros(len(dense))
     first = 0
     for group in columns.groups:
@@ -322,4 +324,6 @@ def project(columns: Columns, diagonal: Floats) -> Projection:
         low += block.min(axis=2).sum(axis=1)
         high += block.max(axis=2).sum(axis=1)
         first += k * group.size
-    return Projection(diagonal, rows, scale, low, high)
+    varies = high - low > SMALLEST_COEFFICIENT * PROJECTION_UNIT
+    constant = -scale * float(((low + high)[~varies] ** 2).sum()) / 4
+    return Projection(diagonal, sp.csr_matrix(dense[varies]), scale, low[varies], high[varies], constant)
