@@ -24,6 +24,9 @@ OPTIMALITY = 1e-13
 #: Columns are dependent where what is left of one, after projection on the others, is this small beside it.
 DEPENDENCE = 1e-11
 
+#: Along dependent columns a slope of less than this, relative to its terms, is rounding.
+LEVEL = 10 * DEPENDENCE
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LeastSquares:
@@ -224,11 +227,13 @@ class _ActiveSet:
             move[k] = 1.0
             if k:
                 move[:k] = -np.linalg.solve(r[:k, :k], r[:k, k])
-            slope = float(linear @ move) + float((reduced @ move) @ (reduced @ self._others(x, pivot) - target))
+            residual = reduced @ self._others(x, pivot) - target
+            slope = float(linear @ move) + float((reduced @ move) @ residual)
+            terms = float(np.abs(linear) @ np.abs(move)) + float(np.linalg.norm(residual)) * float(size @ np.abs(move))
             direction = self._complete(move, pivot, ratio, 0.0)
-            if slope > 0 or (slope == 0 and not (direction < 0).any()):
+            if slope > 0:
                 direction = -direction
-            if not (direction < 0).any() and abs(slope) <= 1e-12 * float(np.abs(linear) @ np.abs(move)):
+            if not (direction < 0).any() and abs(slope) <= LEVEL * terms:
                 direction = -direction  # level to rounding: the way that ends
             return x, direction
         goal = q.T @ target
@@ -291,7 +296,7 @@ def active_columns(problem: LeastSquares, x: Floats, relative: float = 1e-9) -> 
     At any other solution the residuals are the same (the objective is strictly convex in them), hence the reduced
     costs too; and a column with a positive one is zero (complementary slackness).
     """
-    state = _ActiveSet(problem, None)
+    state = _ActiveSet(problem, x)
     state.x, state.free = x, np.flatnonzero(x > 0)
     if not len(state.free) and problem.row is not None:
         return np.arange(len(x))

@@ -22,6 +22,7 @@ import pandas as pd
 
 from causalopt.errors import CausaloptError, CausaloptWarning, DataError, OptionError, SolverFailure
 from causalopt.modeling.program import Floats
+from causalopt.problems.synthetic_control_data import label_index
 
 if TYPE_CHECKING:
     from causalopt.problems.synthetic_control import SyntheticControlProblem
@@ -234,7 +235,7 @@ def in_space(
     refits = _refit_all(result, changes, workers)
     own = _read(result)
     measures = [own.measures(), *(refit.measures() for refit in refits)]
-    index = pd.Index([*problem.labels, *names], name="unit")
+    index = label_index([*problem.labels, *names], "unit")
     columns: dict[str, Any] = {key: np.concatenate([m[key] for m in measures]) for key in measures[0]}
     n = len(problem.labels)
     columns["unique"] = [own.unique] * n + [refit.unique for refit in refits]
@@ -297,7 +298,7 @@ def in_time(result: SyntheticControlResult, times: Sequence[Any] | None = None, 
     single = len(problem.labels) == 1
     index = pd.Index(chosen, name="time")
     if not single:
-        index = pd.MultiIndex.from_product([chosen, problem.labels], names=["time", "unit"])
+        index = pd.MultiIndex.from_product([chosen, label_index(problem.labels, "unit")], names=["time", "unit"])
     measures = [refit.measures() for refit in refits]
     table = pd.DataFrame({key: np.concatenate([m[key] for m in measures]) for key in measures[0]}, index=index)
     gaps = np.column_stack([refit.gaps for refit in refits])
@@ -321,14 +322,15 @@ def leave_one_out(result: SyntheticControlResult, *, workers: int = 1) -> LeaveO
     problem = result.problem
     if len(problem.donors) < 2:
         raise DataError("There is one donor: nothing is left without it.")
-    heaviest = result.weight_table.abs().max(axis=1)
-    left_out = [label for label in problem.donors if heaviest[label] > COUNTS]
+    heaviest = result.weight_table.abs().max(axis=1).to_numpy()
+    places = np.flatnonzero(heaviest > COUNTS)
+    left_out = [problem.donors[j] for j in places]
     changes = [{"donors": [label for label in problem.donors if label != out]} for out in left_out]
     refits = [_read(result), *_refit_all(result, changes, workers)]
-    index = pd.Index(["(none)", *left_out], name="left out")
+    index = label_index(["(none)", *left_out], "left out")
     att = [float(refit.gaps[refit.n_pre :].mean()) for refit in refits]
     error = [float(np.sqrt((refit.gaps[: refit.n_pre] ** 2).mean())) for refit in refits]
-    weight = [np.nan, *heaviest[left_out]]
+    weight = [np.nan, *heaviest[places]]
     table = pd.DataFrame({"att": att, "pre rmspe": error, "weight": weight}, index=index)
     gaps = np.column_stack([refit.gaps.mean(axis=1) for refit in refits])
     return LeaveOneOut(table, pd.DataFrame(gaps, index=problem.panel.times, columns=index))

@@ -15,6 +15,7 @@ from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Result
 
 if TYPE_CHECKING:
+    from causalopt.inference.near_optimal import EstimateRange
     from causalopt.inference.weighted import Estimate
     from causalopt.problems.balance import BalanceProblem
     from causalopt.problems.balance_rows import Group
@@ -208,6 +209,17 @@ class BalanceResult(Result):
         from causalopt.inference.balance_variance import estimate
 
         return estimate(self, self._outcome(outcome), level, variance, contrast, replications, seed)
+
+    def estimate_range(
+        self, outcome: Any, eta: float, *, contrast: tuple[Any, Any] | None = None, solver: str | None = None
+    ) -> EstimateRange:
+        """Return the range of the estimate over all weights whose objective is within (1 + eta) of the best.
+
+        See `causalopt.inference.near_optimal.estimate_range`.
+        """
+        from causalopt.inference.near_optimal import estimate_range
+
+        return estimate_range(self, outcome, eta, contrast=contrast, solver=solver)
 
     def _contrast(self, contrast: tuple[Any, Any] | None) -> tuple[int, int | None]:
         """Return the numbers of the two groups to compare; None for the second where there is but one group."""

@@ -28,7 +28,7 @@ from causalopt.problems.synthetic_control_fit import (
     read_constraints,
     scaled,
 )
-from causalopt.problems.synthetic_control_model import add_components, polish, solve_active_set
+from causalopt.problems.synthetic_control_model import add_components, direct_program, polish, solve_active_set
 from causalopt.problems.synthetic_control_penalty import PenaltyChoice, choose_penalty, read_penalty
 from causalopt.problems.synthetic_control_predictors import (
     Importance,
@@ -264,6 +264,10 @@ class SyntheticControlProblem(Problem):
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
         return add_components(self.fits, block)
+
+    def direct_program(self, formulation: str) -> Program:
+        """Return what `build` compiles to, as arrays at once."""
+        return direct_program(self.fits)
 
     def index(self, label: Any, fit: Any = None) -> int:
         """Return the position of a donor among the model's weights, in the fit of a treated unit (the first)."""

@@ -86,7 +86,7 @@ def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
     n, t = len(units), len(times)
     cells = positions * n + codes
     count = np.bincount(cells, minlength=n * t)
-    labels = list(units)
+    labels = units.tolist()
     if (count > 1).any():
         where = ", ".join(f"{labels[c % n]!r} in {time_name(times[c // n])}" for c in np.flatnonzero(count > 1)[:SHOWN])
         raise DataError(f"{int((count > 1).sum())} unit(s) and time(s) occur more than once in the panel: {where}.")
@@ -101,17 +101,17 @@ def _wide(frame: pd.DataFrame) -> Panel:
     for what, index in (("unit (column)", frame.columns), ("time (row)", frame.index)):
         repeated = index[index.duplicated()]
         if len(repeated):
-            raise DataError(f"The {what} {repeated[0]!r} occurs more than once in the panel.")
+            raise DataError(f"The {what} {repeated.tolist()[0]!r} occurs more than once in the panel.")
     if frame.index.isna().any():
         raise DataError("The time is missing in a row of the panel; drop it first.")
     order, times = _sorted_codes(frame.index)
-    values = np.empty(frame.shape)
-    if all(dtype.kind in "fiu" for dtype in frame.dtypes):
-        values[order] = frame.to_numpy(dtype=float)
+    values, together = np.empty(frame.shape), frame.to_numpy()
+    if together.dtype.kind in "fiu":
+        values[order] = together
     else:
         for j, label in enumerate(frame.columns):
             values[order, j] = _numbers(frame.iloc[:, j], f"The outcome of unit {label!r}")
-    panel = Panel(values, list(frame.columns), times)
+    panel = Panel(values, frame.columns.tolist(), times)
     _refuse_holes(panel, np.zeros(values.shape, dtype=bool))
     return panel
 
@@ -123,6 +123,8 @@ def _sorted_codes(time: Any) -> tuple[Ints, pd.Index]:
         return codes, pd.Index(times)
     try:
         codes, found = pd.factorize(time, sort=True)
+        if found.dtype == object:
+            sorted(found)  # pandas puts numbers before words, and says nothing
     except TypeError:
         raise DataError("The times of the panel cannot be put in order: give them one type.") from None
     return codes.astype(np.int64), pd.Index(found)
@@ -168,6 +170,11 @@ def time_name(time: Any) -> str:
     if isinstance(time, pd.Timestamp) and time == time.normalize():
         return f"{time:%Y-%m-%d}"
     return f"{time:.0f}" if isinstance(time, float) and time.is_integer() else str(time)
+
+
+def label_index(labels: Sequence[Any], name: str) -> pd.Index:
+    """Return an index of labels as they are: tuples stay single labels."""
+    return pd.Index(labels, name=name, tupleize_cols=False)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -114,6 +114,10 @@ class Point:
     iterations: int
     ray: Floats | None = None
 
+    def scaled(self, ratio: float) -> Point:
+        """Return the point in an internal unit that is shorter by `ratio`."""
+        return dataclasses.replace(self, intercept=self.intercept * ratio, residual=self.residual * ratio)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
@@ -135,8 +139,8 @@ class Fit:
         What centring took away, in the user's units.
     factor, constant : float
         The stated objective, in the user's units, is factor times the internal one plus constant.
-    start : (J,) array or None
-        Weights that are optimal, or near it.
+    best : Point or None
+        Its solution, where it is known.
     """
 
     label: Any
@@ -151,7 +155,7 @@ class Fit:
     target_shift: float
     factor: float
     constant: float = 0.0
-    start: Floats | None = None
+    best: Point | None = None
 
     @property
     def split(self) -> bool:
@@ -181,6 +185,7 @@ class Fit:
             l2=self.l2 * ratio**2,
             unit=unit,
             factor=self.factor / ratio**2,
+            best=None if self.best is None else self.best.scaled(ratio),
         )
 
     def value(self, point: Point) -> float:
@@ -223,7 +228,12 @@ class Fit:
         return np.concatenate([np.maximum(x, 0.0), np.maximum(-x, 0.0)]) if self.split else x
 
     def minimise(self, linear: Floats | None = None, intercept_cost: float = 0.0, start: Floats | None = None) -> Point:
-        """Solve the fit exactly, with its linear cost replaced and a cost on the intercept added where given."""
+        """Solve the fit exactly, with its linear cost replaced and a cost on the intercept added where given.
+
+        Nothing is left to do where the fit's own solution is known already.
+        """
+        if self.best is not None and intercept_cost == 0 and (linear is None or np.array_equal(linear, self.linear)):
+            return self.best
         problem = self.least_squares(linear)
         m = len(self.target)
         mu = -intercept_cost / m  # rows and target are centred wherever there is an intercept
@@ -270,7 +280,8 @@ def scaled(label: Any, target: Floats, rows: Floats, constraints: Constraints) -
     if not constraints.no_intercept:
         target_shift, row_shift = float(target.mean()), rows.mean(axis=0)
         rows, target = rows - row_shift, target - target_shift
-    unit = float(np.sqrt((np.vdot(rows, rows) + target @ target) / (rows.size + m)))
+    squares = float(np.einsum("ij,ij->", rows, rows) + target @ target)
+    unit = float(np.sqrt(squares / (rows.size + m)))
     unit = unit if unit > 0 else 1.0
     return Fit(
         label=label,
@@ -336,7 +347,7 @@ def in_unit_of_residual(fit: Fit) -> Fit:
         return fit
     value = fit.value(best)
     size = float(np.sqrt(max(2.0 * value / len(fit.target), LEAST_UNIT**2)))
-    return dataclasses.replace(fit.with_unit(fit.unit * size), start=best.weights)
+    return dataclasses.replace(fit, best=best).with_unit(fit.unit * size)
 
 
 def check_penalty_number(name: str, value: Any, upper: float = np.inf) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,52 +93,102 @@ def add_components(fits: Sequence[Fit], block: Any) -> tuple[dict[str, Any], Any
 
     layout = Layout.of(fits)
     f, j, t = layout.n_fits, layout.n_donors, layout.n_times
-    constraints = fits[0].constraints
-    low, high = (1.0 / j, 1.0 / j) if constraints.fixed else (0.0, np.inf)
-    if not (constraints.nonnegative or constraints.fixed or layout.split):
-        low = -np.inf
+    low, high = _bounds(fits[0], layout)
     block.weights = ArrayVar(low, high, n=f * j)
-    variables = [block.weights]
+    weights = [block.weights]
     if layout.split:
         block.negative = ArrayVar(0.0, np.inf, n=f * j)
-        variables.append(block.negative)
+        weights.append(block.negative)
+    variables = list(weights)
     if layout.has_intercept:
         block.intercept = ArrayVar(n=f)
         variables.append(block.intercept)
     block.residual = ArrayVar(n=f * t)
-    weights = list(variables[: 1 + layout.split])
     variables.append(block.residual)
-    target = np.concatenate([fit.target for fit in fits])
-    block.fit = ArrayConstraint(variables, _fit_rows(fits, layout), target, target)
-    if layout.has_total:
-        own = np.kron(np.eye(f), np.ones((1, j)))
-        block.total = ArrayConstraint(weights, np.hstack([own, -own]) if layout.split else own, 1.0, 1.0)
-    if layout.has_equal and j > 1:
-        own = np.kron(np.eye(f), np.eye(j)[:-1] - np.eye(j)[1:])
-        block.equal = ArrayConstraint(weights, np.hstack([own, -own]) if layout.split else own, 0.0, 0.0)
+    for name, rows, target in _rows(fits, layout):
+        own = variables if name == "fit" else weights
+        matrix = _matrix([rows], sum(map(len, own)))
+        setattr(block, name, ArrayConstraint(own, matrix, target, target))
     linear, quadratic = _costs(fits, layout)
     return {"x": variables, "linear": linear, "quadratic": quadratic, "convex": True}, pyo.minimize
 
 
-def _fit_rows(fits: Sequence[Fit], layout: Layout) -> Any:
-    """Return the rows  residual + intercept + rows w = target  of all fits."""
+def direct_program(fits: Sequence[Fit]) -> Program:
+    """Return the program that `add_components` compiles to, number by number, without a Pyomo model."""
+    layout = Layout.of(fits)
+    linear, quadratic = _costs(fits, layout)
+    n = len(linear)
+    lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
+    weights = slice(0, layout.n_fits * layout.n_donors)
+    lower[weights], upper[weights] = _bounds(fits[0], layout)
+    if layout.split:
+        lower[weights.stop : 2 * weights.stop] = 0.0
+    rows = list(_rows(fits, layout))
+    targets = np.concatenate([target for _, _, target in rows])
+    curved = np.flatnonzero(quadratic).astype(np.int32)
+    pointers = np.concatenate([[0], np.cumsum(quadratic != 0)]).astype(np.int32)
+    return Program(
+        c=linear,
+        A=_matrix([own for _, own, _ in rows], n),
+        row_lower=targets,
+        row_upper=targets,
+        lower=lower,
+        upper=upper,
+        integer=np.zeros(n, dtype=bool),
+        Q=sp.csc_matrix((quadratic[curved], curved, pointers), shape=(n, n)),
+        convex=True,
+    )
+
+
+def _bounds(fit: Fit, layout: Layout) -> tuple[float, float]:
+    """Return the bounds of the weights (or of their positive parts)."""
+    if fit.constraints.fixed:
+        return 1.0 / layout.n_donors, 1.0 / layout.n_donors
+    return (0.0 if fit.constraints.nonnegative or layout.split else -np.inf), np.inf
+
+
+Rows = tuple[Any, Any]
+"""Columns and coefficients of rows that all have equally many entries: two (rows, entries) arrays."""
+
+
+def _rows(fits: Sequence[Fit], layout: Layout) -> Iterator[tuple[str, Rows, Floats]]:
+    """Yield name, entries and right-hand side of each kind of row."""
     f, j, t = layout.n_fits, layout.n_donors, layout.n_times
-    parts = 2 if layout.split else 1
-    width = parts * j + layout.has_intercept + 1  # entries of a row
-    data, indices = np.empty((f, t, width)), np.empty((f, t, width), dtype=np.int32)
+    own = np.vstack([_weight_columns(layout, k) for k in range(f)])
+    sides = np.repeat([1.0, -1.0] if layout.split else [1.0], j)
+    # residual + intercept + rows w = target
+    width = len(sides) + layout.has_intercept + 1
+    data, columns = np.ones((f, t, width)), np.empty((f, t, width), dtype=np.int32)
     for k, fit in enumerate(fits):
         data[k, :, :j] = fit.rows
-        indices[k, :, :j] = np.arange(layout.weights(k).start, layout.weights(k).stop)
         if layout.split:
             data[k, :, j : 2 * j] = -fit.rows
-            indices[k, :, j : 2 * j] = np.arange(layout.negative(k).start, layout.negative(k).stop)
-        indices[k, :, parts * j : width - 1] = layout.intercept(k).start
-        data[k, :, parts * j :] = 1.0
-        indices[k, :, -1] = np.arange(layout.residual(k).start, layout.residual(k).stop)
-    pointers = np.arange(0, data.size + 1, width, dtype=np.int32)
-    columns = layout.residual(f - 1).stop
-    matrix = sp.csr_matrix((data.ravel(), indices.ravel(), pointers), shape=(f * t, columns))
-    matrix.has_canonical_format = True
+        columns[k, :, : len(sides)] = own[k]
+        columns[k, :, len(sides) : -1] = layout.intercept(k).start
+        columns[k, :, -1] = np.arange(layout.residual(k).start, layout.residual(k).stop)
+    yield "fit", (columns.reshape(f * t, width), data.reshape(f * t, width)), np.concatenate([x.target for x in fits])
+    if layout.has_total:
+        yield "total", (own, np.broadcast_to(sides, own.shape)), np.ones(f)
+    if layout.has_equal and j > 1:  # w_i - w_(i+1) = 0
+        first = own.reshape(f, -1, j)[:, :, :-1].transpose(0, 2, 1).reshape(f * (j - 1), -1)
+        signs = np.array([1.0, -1.0] if layout.split else [1.0])
+        pairs = np.stack([first, first + 1], axis=2).reshape(len(first), -1)
+        values = np.stack([signs, -signs], axis=1).ravel()
+        yield "equal", (pairs, np.broadcast_to(values, pairs.shape)), np.zeros(f * (j - 1))
+
+
+def _weight_columns(layout: Layout, k: int) -> Any:
+    spans = [layout.weights(k), layout.negative(k)] if layout.split else [layout.weights(k)]
+    return np.concatenate([np.arange(span.start, span.stop, dtype=np.int32) for span in spans])
+
+
+def _matrix(kinds: Sequence[Rows], n: int) -> Any:
+    lengths = np.concatenate([np.full(len(columns), columns.shape[1]) for columns, _ in kinds])
+    pointers = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    columns = np.concatenate([columns.ravel() for columns, _ in kinds]).astype(np.int32, copy=False)
+    data = np.concatenate([data.ravel() for _, data in kinds])
+    matrix = sp.csr_matrix((data, columns, pointers), shape=(len(lengths), n))
+    matrix.has_canonical_format = True  # columns ascend within each row
     if not data.all():
         matrix.eliminate_zeros()
     return matrix
@@ -161,10 +211,16 @@ def _size_cost(fit: Fit) -> float:
     return fit.l1 if fit.split or fit.constraints.nonnegative else 0.0
 
 
-def solve_active_set(fits: Sequence[Fit], program: Program, options: SolveOptions | None = None) -> Solution:
+def solve_active_set(
+    fits: Sequence[Fit],
+    program: Program,
+    options: SolveOptions | None = None,
+    starts: Sequence[Floats] | None = None,
+) -> Solution:
     """Solve the program of some fits exactly, with the linear costs that the program has now.
 
-    Its costs on weights and intercepts may differ from the fits' own: a search for extreme effects adds to them.
+    Its costs on weights and intercepts may differ from the fits' own: a search for extreme effects adds to them. Where
+    they do not, the solution is known since the internal unit was found, and is handed on.
     """
     layout = Layout.of(fits)
     x, dual = np.zeros(program.n_columns), np.zeros(program.n_rows)
@@ -172,7 +228,8 @@ def solve_active_set(fits: Sequence[Fit], program: Program, options: SolveOption
     for k, fit in enumerate(fits):
         linear = program.c[layout.weights(k)] - _size_cost(fit)
         on_intercept = float(program.c[layout.intercept(k)][0]) if layout.has_intercept else 0.0
-        point = fit.minimise(linear, on_intercept, start=fit.start)
+        start = starts[k] if starts is not None else None if fit.best is None else fit.best.weights
+        point = fit.minimise(linear, on_intercept, start=start)
         if point.ray is not None:
             return Solution(Termination(Reason.UNBOUNDED, raw="a direction of descent without end"))
         _place(layout, k, fit, point, linear, x, dual)
@@ -196,11 +253,10 @@ def polish(fits: Sequence[Fit], result: Result, program: Program) -> Result:
         return result
     layout = Layout.of(fits)
     near = []
-    for k, fit in enumerate(fits):
+    for k in range(len(fits)):
         weights = layout.read(result.x, k)[0]
-        start = np.where(np.abs(weights) > ZERO * np.abs(weights).max(initial=0.0), weights, 0.0)
-        near.append(dataclasses.replace(fit, start=start))
-    solution = solve_active_set(near, program)
+        near.append(np.where(np.abs(weights) > ZERO * np.abs(weights).max(initial=0.0), weights, 0.0))
+    solution = solve_active_set([dataclasses.replace(fit, best=None) for fit in fits], program, starts=near)
     if solution.x is None:
         return result
     verified, check = verify(program, solution)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Floats
+from causalopt.problems.synthetic_control_data import label_index
 from causalopt.problems.synthetic_control_fit import (
     Constraints,
     Fit,
@@ -133,7 +134,7 @@ class PenaltyChoice:
         """Root mean squared error by alpha and lam: `all donors`, and each."""
         index = pd.MultiIndex.from_product([self.alphas, self.lams], names=["alpha", "lam"])
         by_donor = self.errors.reshape(len(index), -1)
-        table = pd.DataFrame(np.sqrt(by_donor), index=index, columns=pd.Index(self.donors, name="donor"))
+        table = pd.DataFrame(np.sqrt(by_donor), index=index, columns=label_index(self.donors, "donor"))
         table.insert(0, "all donors", np.sqrt(by_donor.mean(axis=1)))
         return table
 

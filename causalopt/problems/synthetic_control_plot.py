@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 #: Colours that stay apart in print and for the colour-blind (Okabe and Ito 2008).
 TREATED, SYNTHETIC, FAINT = "#000000", "#0072B2", "#B8B8B8"
 
+#: A weight of less than this in absolute value has no bar.
+COUNTS = 1e-6
+
+#: A range without limit is drawn this far.
+UNLIMITED = 2.0
+
 #: Donors shown in the picture of the weights.
 MOST_BARS = 15
 
@@ -65,85 +71,81 @@ def _times(result: SyntheticControlResult) -> Any:
     return times.to_timestamp() if isinstance(times, pd.PeriodIndex) else times
 
 
-def _mark_treatment(result: SyntheticControlResult, ax: Any) -> None:
-    times, n_pre = _times(result), result.problem.design.n_pre
-    ax.axvline(times[n_pre], color="#666666", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    if all(isinstance(t, int | np.integer) or (isinstance(t, float) and t.is_integer()) for t in times):
-        ax.xaxis.get_major_locator().set_params(integer=True)
+def _finish(result: SyntheticControlResult, ax: Any, title: str) -> None:
+    """Mark the treatment time, and give the picture its title, ticks and legend."""
+    from matplotlib import dates, ticker
+
+    problem = result.problem
+    times, first = _times(result), problem.panel.times[problem.design.n_pre]
+    label = f"treated since {time_name(first)}"
+    ax.axvline(
+        times[problem.design.n_pre], color="#666666", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label=label
+    )
+    if isinstance(times, pd.DatetimeIndex):
+        locator = dates.AutoDateLocator(minticks=3, maxticks=7)
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    elif all(isinstance(t, int | float | np.number) for t in times):
+        ax.xaxis.set_major_locator(
+            ticker.MaxNLocator("auto", steps=[1, 2, 5, 10], integer=all(t == round(t) for t in times))
+        )
     ax.margins(x=0.02)
     ax.spines[["top", "right"]].set_visible(False)
-    note = f"treated since {time_name(result.problem.panel.times[n_pre])}"
-    ax.annotate(
-        note, (times[n_pre], 1.0), xycoords=("data", "axes fraction"), xytext=(-4, -2), textcoords="offset points",
-        ha="right", va="top", fontsize="small", color="#444444", annotation_clip=False,
-    )  # fmt: skip
+    ax.set_title(title, fontsize="medium", loc="left")
+    ax.legend(loc="best", fontsize="small", framealpha=0.8, edgecolor="none")
 
 
 def _path(result: SyntheticControlResult, ax: Any, fit: Any = None) -> None:
     k = _fit_number(result, fit)
     times = _times(result)
-    label = result.problem.labels[k]
-    ax.plot(times, result.problem.treated_values[:, k], color=TREATED, label=str(label))
-    ax.plot(times, result._synthetic[:, k], color=SYNTHETIC, linestyle="--", label=f"synthetic {label}")
+    ax.plot(times, result.problem.treated_values[:, k], color=TREATED, label="actual")
+    ax.plot(times, result._synthetic[:, k], color=SYNTHETIC, linestyle="--", label="synthetic")
     ax.set_ylabel("outcome")
-    _room_above(ax)
-    _mark_treatment(result, ax)
-    ax.legend(frameon=False, loc="best", fontsize="small")
+    _finish(result, ax, str(result.problem.labels[k]))
 
 
 def _gap(result: SyntheticControlResult, ax: Any, fit: Any = None) -> None:
     k = _fit_number(result, fit)
     ax.axhline(0.0, color="#666666", linewidth=0.8)
     ax.plot(_times(result), result._gap_values[:, k], color=TREATED)
-    ax.set_ylabel(f"{result.problem.labels[k]}: actual minus synthetic")
-    _room_above(ax)
-    _mark_treatment(result, ax)
+    ax.set_ylabel("actual minus synthetic")
+    _finish(result, ax, str(result.problem.labels[k]))
 
 
 def _placebo(result: SyntheticControlResult, ax: Any, placebo: SpacePlacebo | None = None) -> None:
     placebo = result.placebo_in_space() if placebo is None else placebo
     times, table = _times(result), placebo.table
-    counted = [label for label in table.index[table["role"] == "placebo"]]
-    for number, label in enumerate(counted):
-        name = f"{len(counted)} placebos" if number == 0 else None
-        ax.plot(times, placebo.gaps[label], color=FAINT, linewidth=0.8, label=name, zorder=1.5)
+    roles, gaps = table["role"].to_numpy(), placebo.gaps.to_numpy()
+    counted = np.flatnonzero(roles == "placebo")
+    for j in counted:
+        name = f"{len(counted)} placebos" if j == counted[0] else None
+        ax.plot(times, gaps[:, j], color=FAINT, linewidth=0.8, label=name, zorder=1.5)
     ax.axhline(0.0, color="#666666", linewidth=0.8)
     values = placebo.p_value if isinstance(placebo.p_value, pd.Series) else [placebo.p_value]
-    for number, (label, p) in enumerate(zip(table.index[table["role"] == "treated"], values, strict=True)):
-        color = TREATED if number == 0 else f"C{number - 1}"
-        ax.plot(times, placebo.gaps[label], color=color, linewidth=1.8, label=f"{label} (p = {p:.3g})", zorder=3)
+    for j, p in enumerate(values):  # the treated come first
+        color = TREATED if j == 0 else f"C{j - 1}"
+        ax.plot(times, gaps[:, j], color=color, linewidth=1.8, label=f"{table.index[j]} (p = {p:.3g})", zorder=3)
     ax.set_ylabel("actual minus synthetic")
-    _room_above(ax)
-    _mark_treatment(result, ax)
-    ax.legend(frameon=False, loc="best", fontsize="small")
+    _finish(result, ax, "Each donor as if treated")
 
 
 def _weights(result: SyntheticControlResult, ax: Any, fit: Any = None) -> None:
     k = _fit_number(result, fit)
-    weights = result.weight_table.iloc[:, k]
-    order = weights.abs().sort_values(ascending=False, kind="stable").index
-    shown = weights[order]
-    shown = shown[shown.abs() > 1e-6][:MOST_BARS][::-1]
-    places = np.arange(len(shown))
-    ax.barh(places, shown.to_numpy(), color=SYNTHETIC, height=0.65)
-    ax.set_yticks(places, [str(label) for label in shown.index])
+    weights, ends = result.weight_table.iloc[:, k].to_numpy(), None
+    largest = np.abs(weights)
     if not result.weights_are_unique:
-        ranges = (
-            result.weight_ranges
-            if len(result.problem.labels) == 1
-            else result.weight_ranges.loc[result.problem.labels[k]]
-        )
-        ends = ranges.loc[shown.index].to_numpy()
-        ax.hlines(places, ends[:, 0], ends[:, 1], color=TREATED, linewidth=1.2, label="as good a fit")
-        ax.legend(frameon=False, loc="lower right", fontsize="small")
+        n = len(weights)
+        ends = result.weight_ranges.to_numpy()[k * n : (k + 1) * n].clip(-UNLIMITED, UNLIMITED)
+        largest = np.abs(ends).max(axis=1)
+    counting = np.flatnonzero(largest > COUNTS)
+    shown = counting[np.argsort(-largest[counting], kind="stable")][:MOST_BARS][::-1]
+    places = np.arange(len(shown))
+    ax.barh(places, weights[shown], color=SYNTHETIC, height=0.65)
+    ax.set_yticks(places, [str(result.problem.donors[j]) for j in shown])
+    if ends is not None:
+        ax.hlines(places, ends[shown, 0], ends[shown, 1], color=TREATED, linewidth=1.2)
     ax.axvline(0.0, color="#666666", linewidth=0.8)
-    ax.set_xlabel(f"weight in synthetic {result.problem.labels[k]}")
+    ax.set_xlabel("weight" if ends is None else "weight (lines: equally good weights)")
     ax.spines[["top", "right"]].set_visible(False)
-    left_out = int((weights.abs() > 1e-6).sum()) - len(shown)
-    if left_out:
-        ax.set_title(f"{len(shown)} largest of {len(shown) + left_out}", fontsize="small", loc="right")
-
-
-def _room_above(ax: Any) -> None:
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.08 * (high - low))
+    more = f" ({len(shown)} largest of {len(counting)})" if len(counting) > len(shown) else ""
+    ax.set_title(f"{result.problem.labels[k]}{more}", fontsize="medium", loc="left")

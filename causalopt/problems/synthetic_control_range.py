@@ -95,17 +95,20 @@ class OptimalFace:
 
 
 def optimal_face(fit: Fit) -> OptimalFace | None:
-    """Return the optimal weights of a fit, or None where they are fixed from the outset."""
+    """Return the optimal weights of a fit, or None where there is no choice: fixed weights, or a strict L2 penalty."""
+    if fit.l2 > 0:
+        return None
     problem = fit.least_squares()
     if problem is None:
         return None
-    x = active_set.solve(problem, start=None if fit.start is None else fit.variables_of(fit.start)).x
+    x = fit.variables_of(fit.minimise().weights)
     columns = active_set.active_columns(problem, x) if problem.nonnegative else np.arange(len(x))
     matrix = problem.matrix[:, columns]
     if problem.row is not None:
         matrix = np.vstack([matrix, problem.row[columns]])
     norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
     norms[norms <= NULL * norms.max(initial=0.0)] = 1.0
-    _, singular, right = np.linalg.svd(matrix / norms, full_matrices=True)
+    triangle = np.linalg.qr(matrix / norms, mode="r")
+    _, singular, right = np.linalg.svd(triangle, full_matrices=True)
     rank = int((singular > NULL * max(float(singular.max(initial=0.0)), 1e-300)).sum())
     return OptimalFace(fit, x, columns, right[:rank], right[rank:], norms, problem.nonnegative)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from causalopt.errors import CausaloptWarning, OptionError
 from causalopt.modeling.program import Floats, Program
-from causalopt.problems.synthetic_control_data import time_name
+from causalopt.problems.synthetic_control_data import label_index, time_name
 from causalopt.problems.synthetic_control_fit import check_penalty_number
 from causalopt.problems.synthetic_control_model import Layout, solve_active_set
 from causalopt.problems.synthetic_control_range import OptimalFace, optimal_face
@@ -55,34 +55,17 @@ class SyntheticControlResult(Result):
 
     Attributes
     ----------
-    weight_table : DataFrame (donors x fits)
-    intercepts : Series (fits)
     problem : SyntheticControlProblem
     program : Program
     """
 
-    weight_table: pd.DataFrame
-    intercepts: pd.Series
     problem: SyntheticControlProblem
     program: Program
 
     @classmethod
     def of(cls, problem: SyntheticControlProblem, result: Result, program: Program) -> SyntheticControlResult:
         """Return a verified answer with labels; warn where the weights are not unique."""
-        assert result.x is not None
-        layout = Layout.of(problem.fits)
-        labels = pd.Index(problem.labels, name="fit")
-        weights, intercepts = np.empty((len(problem.donors), len(labels))), np.empty(len(labels))
-        for k, fit in enumerate(problem.fits):
-            weights[:, k], internal = layout.read(result.x, k)
-            intercepts[k] = fit.intercept(weights[:, k], internal)
-        answer = cls(
-            **result.fields(),
-            weight_table=pd.DataFrame(weights, index=pd.Index(problem.donors, name="donor"), columns=labels),
-            intercepts=pd.Series(intercepts, index=labels, name="intercept"),
-            problem=problem,
-            program=program,
-        )
+        answer = cls(**result.fields(), problem=problem, program=program)
         notes = answer._notes()
         for note in notes:
             warnings.warn(note, CausaloptWarning, stacklevel=5)
@@ -110,6 +93,37 @@ class SyntheticControlResult(Result):
 
     # ---- weights and paths ----
 
+    @cached_property
+    def _points(self) -> list[tuple[Floats, float]]:
+        """Weights and internal intercept of each fit."""
+        assert self.x is not None
+        layout = Layout.of(self.problem.fits)
+        return [layout.read(self.x, k) for k in range(layout.n_fits)]
+
+    @cached_property
+    def _weight_values(self) -> Floats:
+        return np.column_stack([weights for weights, _ in self._points])
+
+    @cached_property
+    def _intercept_values(self) -> Floats:
+        pairs = zip(self.problem.fits, self._points, strict=True)
+        return np.array([fit.intercept(weights, internal) for fit, (weights, internal) in pairs])
+
+    @property
+    def _fit_index(self) -> pd.Index:
+        return label_index(self.problem.labels, "fit")
+
+    @cached_property
+    def weight_table(self) -> pd.DataFrame:
+        """Weights by donor, with a column for each treated unit."""
+        donors = label_index(self.problem.donors, "donor")
+        return pd.DataFrame(self._weight_values, index=donors, columns=self._fit_index)
+
+    @cached_property
+    def intercepts(self) -> pd.Series:
+        """Intercepts by treated unit, in the outcome's units."""
+        return pd.Series(self._intercept_values, index=self._fit_index, name="intercept")
+
     @property
     def _single(self) -> bool:
         return len(self.problem.labels) == 1
@@ -129,14 +143,14 @@ class SyntheticControlResult(Result):
 
     @cached_property
     def _synthetic(self) -> Floats:
-        return np.asarray(self.problem.donor_values @ self.weight_table.to_numpy() + self.intercepts.to_numpy())
+        return np.asarray(self.problem.donor_values @ self._weight_values + self._intercept_values)
 
     @cached_property
     def _gap_values(self) -> Floats:
         return np.asarray(self.problem.treated_values - self._synthetic)
 
     def _by_time(self, values: Floats) -> pd.DataFrame:
-        return pd.DataFrame(values, index=self.problem.panel.times, columns=self.weight_table.columns)
+        return pd.DataFrame(values, index=self.problem.panel.times, columns=self._fit_index)
 
     @property
     def synthetic(self) -> Any:
@@ -152,7 +166,7 @@ class SyntheticControlResult(Result):
     def att_by_unit(self) -> pd.Series:
         """Mean gap since the treatment time, by treated unit."""
         values = self._gap_values[self.problem.design.n_pre :].mean(axis=0)
-        return pd.Series(values, index=self.weight_table.columns, name="att")
+        return pd.Series(values, index=self._fit_index, name="att")
 
     @property
     def att(self) -> float:
@@ -172,13 +186,11 @@ class SyntheticControlResult(Result):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = post / pre
         columns = {"ssr": ssr, "pre rmspe": pre, "post rmspe": post, "rmspe ratio": ratio, "loss": self._losses()}
-        return pd.DataFrame(columns, index=self.weight_table.columns)
+        return pd.DataFrame(columns, index=self._fit_index)
 
     def _losses(self) -> list[float]:
-        layout, losses = Layout.of(self.problem.fits), []
-        for k, fit in enumerate(self.problem.fits):
-            assert self.x is not None
-            w, mu = layout.read(self.x, k)
+        losses = []
+        for fit, (w, mu) in zip(self.problem.fits, self._points, strict=True):
             residual = fit.target - mu - fit.rows @ w
             value = 0.5 * float(residual @ residual) + 0.5 * fit.l2 * float(w @ w) + float(fit.linear @ w)
             losses.append(fit.factor * (value + fit.l1 * float(np.abs(w).sum())) + fit.constant)
@@ -197,16 +209,16 @@ class SyntheticControlResult(Result):
         frame, parts = problem.predictors.frame, []
         donors = frame.loc[problem.donors].to_numpy(dtype=float)
         own = problem.predictors.treated(problem.design, problem.pooled) * problem.predictors.spread[:, None]
-        for k, label in enumerate(problem.labels):
+        for k in range(len(problem.labels)):
             columns = {
                 "treated": own[:, k],
-                "synthetic": donors.T @ self.weight_table.iloc[:, k].to_numpy(),
+                "synthetic": donors.T @ self._weight_values[:, k],
                 "donor mean": donors.mean(axis=0),
                 "importance": problem.importance[k].values,
             }
-            index = pd.MultiIndex.from_product([[label], problem.predictors.names], names=["fit", "predictor"])
+            index = pd.Index(problem.predictors.names, name="predictor")
             parts.append(pd.DataFrame(columns, index=index))
-        return parts[0].droplevel("fit") if self._single else pd.concat(parts)
+        return parts[0] if self._single else pd.concat(parts, keys=self._fit_index)
 
     # ---- what the data decide ----
 
@@ -227,15 +239,16 @@ class SyntheticControlResult(Result):
         """
         parts = []
         for k, face in enumerate(self._faces):
-            own = self.weight_table.iloc[:, k].to_numpy()
+            own = self._weight_values[:, k]
             ends = np.column_stack([own, own])
             if face is not None and not face.is_point:
                 ends[:] = 0.0
                 for j in face.support:
                     ends[j] = face.range(np.eye(1, len(own), j)[0])
-            index = pd.MultiIndex.from_product([[self.problem.labels[k]], self.problem.donors], names=["fit", "donor"])
-            parts.append(pd.DataFrame(ends, index=index, columns=["lower", "upper"]))
-        return parts[0].droplevel("fit") if self._single else pd.concat(parts)
+            parts.append(
+                pd.DataFrame(ends, index=label_index(self.problem.donors, "donor"), columns=["lower", "upper"])
+            )
+        return parts[0] if self._single else pd.concat(parts, keys=self._fit_index)
 
     def _effect_of_weights(self, k: int) -> tuple[float, Floats]:
         """Return constant and slope of the effect as a function of the weights of fit k, at its best intercept."""
@@ -275,7 +288,7 @@ class SyntheticControlResult(Result):
             ends = []
             for k, face in enumerate(self._faces):
                 constant, slope = self._effect_of_weights(k)
-                own = float(slope @ self.weight_table.iloc[:, k])
+                own = float(slope @ self._weight_values[:, k])
                 low, high = (own, own) if face is None else face.range(slope)
                 ends.append((constant + low, constant + high, 0.0))
         else:
@@ -354,7 +367,7 @@ class SyntheticControlResult(Result):
         """Return the facts of the solve, with those of the synthetic control first."""
         problem, fit = self.problem, self.fit
         n_pre, times = problem.design.n_pre, list(map(time_name, problem.panel.times))
-        heavy = self.weight_table.abs().max(axis=1).sort_values(ascending=False)
+        heavy = self.weight_table.abs().max(axis=1).sort_values(ascending=False, kind="stable")
         heavy = heavy[heavy > COUNTS]
         own = {
             "treated": ", ".join(map(str, problem.labels)) + f", since {time_name(problem.design.treatment_time)}",

@@ -1,0 +1,237 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import causalopt as co
+
+
+@pytest.fixture
+def panel():
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(rng.normal(size=(8, 5)).cumsum(axis=0), index=range(1990, 1998), columns=list("abcde"))
+
+
+@pytest.fixture
+def long(panel):
+    return panel.rename_axis("year").reset_index().melt(id_vars="year", var_name="state", value_name="sales")
+
+
+NAMES = {"unit": "state", "time": "year", "outcome": "sales"}
+
+
+def refuses(outcomes, treated="a", when=1995, *, saying, error=co.DataError, **arguments):
+    with pytest.raises(error) as caught:
+        co.SyntheticControlProblem(outcomes, treated, when, **arguments)
+    text = str(caught.value)
+    for part in [saying] if isinstance(saying, str) else saying:
+        assert part in text, text
+
+
+# ---- the panel ----
+
+
+def test_unbalanced_panels_name_units_and_times(long):
+    holes = long[
+        ~((long["state"] == "c") & long["year"].isin([1992, 1994])) & ~((long["state"] == "e") & (long["year"] == 1990))
+    ]
+    refuses(holes, **NAMES, saying=["unbalanced", "'c' in 1992, 1994", "'e' in 1990"])
+
+
+def test_many_holes_are_counted_rather_than_listed(long):
+    holes = long[~((long["state"] == "c") & (long["year"] < 1997))]
+    refuses(holes, **NAMES, saying=["'c' in 1990, 1991, 1992, 1993, 1994, ... (7 times)"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_missing_and_infinite_outcomes_name_units_and_times(panel, long, value):
+    panel.loc[1993, "b"] = value
+    refuses(panel, saying=["missing or infinite", "'b' in 1993"])
+    long.loc[(long["state"] == "d") & (long["year"] == 1996), "sales"] = value
+    refuses(long, **NAMES, saying=["missing or infinite", "'d' in 1996"])
+
+
+def test_repeated_cells_name_units_and_times(panel, long):
+    refuses(pd.concat([long, long.iloc[[3]]]), **NAMES, saying=["more than once", "'a' in 1993"])
+    refuses(pd.concat([panel, panel.iloc[[2]]]), saying=["time (row) 1992", "more than once"])
+    refuses(pd.concat([panel, panel["b"]], axis=1), saying=["unit (column) 'b'", "more than once"])
+
+
+def test_outcomes_that_are_no_numbers_are_named(panel, long):
+    refuses(panel.assign(c="many"), saying=["unit 'c'", "not numeric", "'many'"])
+    refuses(long.assign(sales="many"), **NAMES, saying=["'sales'", "not numeric"])
+
+
+def test_missing_columns_and_half_named_ones_are_named(long):
+    refuses(long, unit="stat", time="year", outcome="sales", saying=["'stat'", "'state'"])
+    refuses(long, unit="state", time="year", saying=["three columns", "outcome="])
+    refuses([[1, 2], [3, 4]], saying="list")
+
+
+def test_missing_units_and_times_are_counted(long):
+    refuses(long.assign(state=long["state"].where(long["state"] != "e")), **NAMES, saying="unit is missing in 8 row(s)")
+    refuses(long.assign(year=long["year"].where(long["year"] != 1990)), **NAMES, saying="time is missing in 5 row(s)")
+
+
+def test_times_of_mixed_types_are_refused(panel):
+    panel.index = [1990, 1991, 1992, "1993", 1994, 1995, 1996, 1997]
+    refuses(panel, saying="cannot be put in order")
+
+
+def test_an_empty_panel_is_refused(panel):
+    refuses(panel.iloc[:0], saying="no rows")
+
+
+# ---- who is treated, and when ----
+
+
+def test_a_treated_unit_that_is_not_there_is_named(panel):
+    refuses(panel, "Calfornia", saying=["'Calfornia'", "treated unit"])
+    refuses(panel, ["a", "z"], saying="'z'")
+    refuses(panel, [], saying="No treated unit")
+    refuses(panel, ["a", "a"], saying="twice")
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        (1998, ["1998 is after the last time", "1990 to 1997"]),
+        (1990, ["1990 leaves no time before", "1990 to 1997"]),
+        (1800, ["1800 leaves no time before"]),
+        (1991, ["Only one time (1990)", "1991"]),
+        ("1995", ["'1995'", "cannot be compared", "1990"]),
+    ],
+)
+def test_treatment_times_outside_the_data_say_what_the_data_are(panel, when, words):
+    refuses(panel, when=when, saying=words)
+
+
+def test_dates_are_shown_as_dates(panel):
+    panel.index = pd.date_range("2020-01-01", periods=8, freq="MS")
+    refuses(panel, when=pd.Timestamp("2021-05-01"), saying=["2021-05-01 is after", "2020-01-01 to 2020-08-01"])
+
+
+# ---- donors ----
+
+
+def test_no_donors(panel):
+    refuses(panel[["a"]], saying="no donors")
+    refuses(panel, donors=[], saying="no donors")
+    refuses(panel, list("abcde"), saying="no donors")
+
+
+def test_a_donor_that_is_treated_unknown_or_named_twice(panel):
+    refuses(panel, donors=["a", "b"], saying=["'a' is treated", "donors="])
+    refuses(panel, donors=["b", "bb"], saying=["donor", "'bb'"])
+    refuses(panel, donors=["b", "b"], saying="twice")
+
+
+def test_a_donor_that_is_a_copy_of_the_treated_unit(panel):
+    refuses(panel.assign(c=panel["a"]), saying=["'c'", "same outcome as treated unit 'a'"])
+    only_before = panel.assign(c=panel["a"].where(panel.index < 1995, panel["c"]))
+    assert co.solve(co.SyntheticControlProblem(only_before, "a", 1995)).weights["c"] == pytest.approx(1)
+
+
+def test_constant_donors_are_named_with_their_value(panel):
+    refuses(panel.assign(c=0.0, d=7.5), saying=["2 donor(s)", "'c' (0)", "'d' (7.5)", "donors="])
+    kept = co.solve(co.SyntheticControlProblem(panel.assign(c=0.0), "a", 1995, donors=["b", "d", "e"]))
+    assert list(kept.weights.index) == ["b", "d", "e"]
+
+
+def test_a_treated_unit_may_be_constant(panel):
+    result = co.solve(co.SyntheticControlProblem(panel.assign(a=0.0), "a", 1995))
+    assert result.weights.sum() == pytest.approx(1)
+
+
+def test_one_donor_is_enough_for_a_fit_though_not_for_placebos(panel):
+    result = co.solve(co.SyntheticControlProblem(panel, "a", 1995, donors=["b"]))
+    assert result.weights.to_dict() == {"b": 1.0}
+    for call in (result.placebo_in_space, result.leave_one_out):
+        with pytest.raises(co.DataError, match="donor"):
+            call()
+
+
+# ---- arguments ----
+
+
+def test_unknown_weights_and_constraints_are_named(panel):
+    refuses(panel, weights="simplx", error=co.OptionError, saying=["'simplx'", "'simplex'"])
+    refuses(panel, weights={"sum_to_1": True}, error=co.OptionError, saying=["'sum_to_1'", "'sum_to_one'"])
+    refuses(panel, weights="did", intercept=False, error=co.OptionError, saying="has an intercept")
+    refuses(panel, weights={"no_intercept": True}, intercept=True, error=co.OptionError, saying="contradicts")
+
+
+def test_penalties_that_mean_nothing_are_refused(panel):
+    refuses(panel, lam=1.0, error=co.OptionError, saying=["'simplex' has no penalty", "penalized"])
+    refuses(panel, weights={}, alpha=0.5, error=co.OptionError, saying="no penalty")
+    refuses(panel, weights="ridge", lam=1.0, alpha=0.5, error=co.OptionError, saying="no alpha")
+    refuses(panel, weights="penalized", lam=1.0, l2="unsquared", error=co.OptionError, saying="no L2 norm")
+    refuses(panel, weights="ridge", lam=1.0, l2="cubed", error=co.OptionError, saying="'cubed'")
+    fixed = {"sum_to_one": True, "equal": True}
+    refuses(panel, weights=fixed, lam=1.0, alpha=0.5, error=co.OptionError, saying="fixed")
+
+
+@pytest.mark.parametrize("lam", [-1.0, np.nan, np.inf, "much", True])
+def test_bad_penalties_are_shown(panel, lam):
+    refuses(panel, weights="elastic-net", lam=lam, alpha=0.5, saying=["lam is", repr(lam)])
+
+
+def test_alpha_lies_between_zero_and_one(panel):
+    refuses(panel, weights="elastic-net", lam=1.0, alpha=1.5, saying=["alpha is 1.5", "between 0 and 1"])
+    refuses(panel, weights="elastic-net", lam=[], saying="lam is empty")
+
+
+def test_choosing_a_penalty_takes_two_donors(panel):
+    refuses(panel, weights="ridge", donors=["b"], saying="two donors")
+
+
+# ---- predictors ----
+
+
+def test_predictors_are_checked_with_names(panel):
+    x = pd.DataFrame({"income": [1.0, 2, 3, 4, 5], "age": [3.0, 1, 4, 1, 5]}, index=list("abcde"))
+    refuses(panel, predictors=x.drop(index="c"), saying=["no row for 'c'"])
+    refuses(panel, predictors=x.assign(age="old"), saying=["'age'", "not numeric"])
+    refuses(panel, predictors=x.assign(age=2.0), saying=["'age' is 2 for every unit"])
+    holes = x.copy()
+    holes.loc["d", "income"] = np.nan
+    refuses(panel, predictors=holes, saying=["'income'", "'d'"])
+    refuses(panel, predictors=x, v=[1.0], saying="v must hold 2 numbers")
+    refuses(panel, predictors=x, v={"incme": 1.0}, saying=["'incme'", "'income'"])
+    refuses(panel, predictors=x, v=[-1.0, 2.0], saying="zero or positive")
+    refuses(panel, predictors=x, v="serch", error=co.OptionError, saying="'search'")
+    refuses(panel, v="search", error=co.OptionError, saying="predictors=")
+    refuses(panel, predictors=x, weights="ridge", error=co.OptionError, saying="no intercept")
+    refuses(panel, predictors=x, v="search", weights="penalized", error=co.OptionError, saying="give lam=")
+
+
+def test_predictors_from_columns_name_what_is_missing(long):
+    arguments = {"treated": "a", "treatment_time": 1995} | NAMES
+    with pytest.raises(co.DataError, match="'incme'"):
+        co.synthetic_control(long, predictors=["incme"], **arguments)
+    with pytest.raises(co.DataError, match="1985"):
+        co.synthetic_control(long, predictors=[("sales", 1985)], **arguments)
+    with pytest.raises(co.DataError, match="named twice"):
+        co.synthetic_control(long, predictors=["sales", "sales"], **arguments)
+
+
+# ---- results ----
+
+
+def test_questions_that_a_result_cannot_answer(panel):
+    result = co.solve(co.SyntheticControlProblem(panel, "a", 1995))
+    with pytest.raises(co.OptionError, match="predictors="):
+        result.predictor_balance()
+    with pytest.raises(co.DataError, match=r"eta is -0\.1"):
+        result.att_range(-0.1)
+    with pytest.raises(co.OptionError, match=r"'pth'.*'path'"):
+        result.plot("pth")
+    with pytest.raises(co.OptionError, match="workers"):
+        result.placebo_in_space(workers=0)
+    with pytest.raises(co.OptionError, match="max_fit_ratio"):
+        result.placebo_in_space(max_fit_ratio=-1)
+    with pytest.raises(co.DataError, match="1995"):
+        result.placebo_in_time([1995])
+    with pytest.raises(co.OptionError, match="options: log_x"):
+        co.solve(result.problem, "active-set", options={"log_x": 1})
+    with pytest.raises(co.SolverNotAvailable, match="active-set"):
+        co.solve(result.problem, "active-sets")
