@@ -133,6 +133,8 @@ def proven_bound(program: Program, proof: BranchProof) -> float:
         if not node.children:
             worst = min(worst, best)
             continue
+        if len(node.children) != 2:  # half a split is no split
+            return -sign * np.inf
         try:
             parts = halves(program, node.row, node.columns)
         except ValueError:
