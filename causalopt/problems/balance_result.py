@@ -10,8 +10,7 @@ import pandas as pd
 
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats
-from causalopt.problems.reading import refuse_rows
-from causalopt.solving.options import unknown_name
+from causalopt.problems.reading import read_outcome
 from causalopt.solving.result import Result
 
 if TYPE_CHECKING:
@@ -243,23 +242,7 @@ class BalanceResult(Result):
         return means[0] - (means[1] if second is not None else 0.0)
 
     def _outcome(self, outcome: Any) -> Floats:
-        name = "The outcome"
-        if isinstance(outcome, str):
-            if self.data is None:
-                raise DataError(f"No data is attached to this result: give the values of {outcome!r} instead.")
-            if outcome not in self.data.columns:
-                raise DataError(unknown_name("column", outcome, map(str, self.data.columns)))
-            name, outcome = f"The outcome {outcome!r}", self.data[outcome]
-        if isinstance(outcome, pd.Series) and not outcome.index.equals(self.weights.index):
-            raise DataError(f"{name} and the weights have different row labels; align them first.")
-        try:
-            y = np.asarray(outcome, dtype=float)
-        except (TypeError, ValueError):
-            raise DataError(f"{name} is not numeric.") from None
-        if y.shape != (len(self.weights),):
-            raise DataError(f"{name} must hold {len(self.weights)} values; its shape is {y.shape}.")
-        refuse_rows(~np.isfinite(y), self.weights.index, f"{name} has missing or infinite values")
-        return y
+        return read_outcome(outcome, self.weights.index, self.data)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the weights first."""
