@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench bench-paper bench-lane clean
 
 demo: $(VENV)/installed
 	@$(RUN) causalopt.cli demo
@@ -20,7 +20,16 @@ lint: $(VENV)/installed
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
 
+# Under 90 s. The store keeps what was run: remove it to measure again.
 bench: $(VENV)/installed
+	@$(RUN) causalopt.cli bench run smoke --store benchmarks.sqlite
+	@$(RUN) causalopt.cli bench report --store benchmarks.sqlite --suite smoke
+
+bench-paper: $(VENV)/installed
+	@$(RUN) causalopt.cli bench run paper --store benchmarks.sqlite
+	@$(RUN) causalopt.cli bench report --store benchmarks.sqlite --suite paper
+
+bench-lane: $(VENV)/installed
 	@$(RUN) benchmarks.lane
 
 # One stamp for all targets, so that make -j never runs pip twice at once.

@@ -2,13 +2,13 @@
 
 from functools import partial
 
-from causalopt.bench.instances import balance
+from causalopt.bench.instances import assignment, balance, copula, factorial, robust_z, synthetic_control
 from causalopt.bench.suite import Instance, Suite
 
 SUITE = Suite(
     name="smoke",
-    description="Every problem once or twice, small; planted and published optima.",
-    time_limit=5.0,
+    description="Every problem once or twice, small; planted and published optima. Under 90 s.",
+    time_limit=2.0,
     memory_limit=2.0,
     repetitions=2,
     instances=[
@@ -17,7 +17,25 @@ SUITE = Suite(
             expected=balance.SBW_PACKAGE,
         ),
         Instance(
-            "balance-planted-300", partial(balance.planted, 300, 5, 1), "balance", size=300, seed=1,
+            "balance-planted-150", partial(balance.planted, 150, 5, 1), "balance", size=150, seed=1,
+            paths=["dual-newton"],
+        ),
+        Instance("assignment-planted-20", partial(assignment.program, 20, 1), "assignment LP", size=20, seed=1),
+        Instance(
+            "concrete-20", partial(robust_z.concrete, 20), "robust Z", formulations=["fractional"], size=20,
+            paths=["parametric", "greedy"], only={"fractional": ["highs", "parametric", "greedy"]},
+            expected=robust_z.published(robust_z.CONCRETE, 20),
+        ),
+        Instance(
+            "gdp-pairs-20", partial(copula.matched_pairs, 20), "copula", formulations=["rlt"], size=20,
+            paths=["rearrangement", "alternating"],
+        ),
+        Instance(
+            "california", synthetic_control.california, "synthetic control", size=38, paths=["active-set"],
+            expected=synthetic_control.CALIFORNIA,
+        ),
+        Instance(
+            "factorial-200", partial(factorial.simulation, 200, 1), "factorial", size=200, seed=1,
             paths=["dual-newton"],
         ),
     ],

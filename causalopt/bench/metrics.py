@@ -23,6 +23,9 @@ PHASES = ("data", "build", "compile", "load", "solve", "extract", "verify")
 #: Relative difference up to which two objectives or answers count as equal.
 DISAGREEMENT = 1e-5
 
+#: Answers smaller than this are compared as if they were this large.
+SMALLEST = 1e-6
+
 
 def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
     """Return the runs with claims refuted that another run's verified solution contradicts.
@@ -31,7 +34,7 @@ def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
     there is no solution. Two programs are the same where their fingerprints are.
 
     Adds the columns `success` (status ok, after this), `attempted`, `claimed` (a claim that could be wrong was made)
-    and `seconds` (load, solve and extract; the limit where the run failed).
+    and `seconds` (load, solve and extract; the limit where the run failed, which a heuristic without proof has not).
     """
     runs = runs.copy()
     refuted = _refuted(runs, tolerance)
@@ -43,7 +46,8 @@ def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
     with_claim = [Status.OK, Status.WRONG, Status.UNPROVEN, Status.LIMIT_WITH_INCUMBENT]
     runs["claimed"] = runs["status"].isin([str(s) for s in with_claim])
     taken = runs[list(SOLVER_PHASES)].sum(axis=1)
-    runs["seconds"] = np.where(runs["success"], taken, runs["time_limit"])
+    done = runs["success"] | ((runs["kind"] == "heuristic") & (runs["status"] == Status.UNPROVEN))
+    runs["seconds"] = np.where(done, taken, runs["time_limit"])
     return runs
 
 
@@ -207,11 +211,12 @@ def overhead(runs: pd.DataFrame) -> pd.DataFrame:
 def beside_peers(runs: pd.DataFrame) -> pd.DataFrame:
     """Return by item what the lane takes beside peers that do the same work without causalopt.
 
-    `seconds` is everything from data to answer, verification left out, which peers do not have (`verify` is beside
-    it); `to fastest peer` is its ratio to the fastest peer on the item. Only runs that succeeded enter.
+    Peers start from the program's arrays. `seconds` is everything but reading the data and the verification, which
+    peers do not have (`verify` is beside it); `to fastest peer` is its ratio to the fastest peer on the item. Only
+    runs that succeeded enter.
     """
     own = runs[runs["success"]]
-    own = own.assign(whole=own[[p for p in PHASES if p != "verify"]].sum(axis=1))
+    own = own.assign(whole=own[[p for p in PHASES if p not in ("data", "verify")]].sum(axis=1))
     rows = []
     for key, group in own.groupby(ITEM):
         if not (group["kind"] == "peer").any():
@@ -237,7 +242,7 @@ def agreement(runs: pd.DataFrame) -> pd.DataFrame:
     """
     sure = runs[runs["success"] & (runs["reason"] == "optimal")]
     rows = []
-    for key, group in sure.groupby(ITEM):
+    for key, group in sure[sure["objective"].notna()].groupby(ITEM):
         by_solver = group.groupby("solver")["objective"].median()
         rows.append((*key, "objective", *_range(by_solver)))
     for (suite, instance), group in sure[sure["exact"] == 1].groupby(ITEM[:2]):
@@ -250,8 +255,7 @@ def agreement(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _range(values: pd.Series[float]) -> tuple[int, float, float, float]:
     low, high = float(values.min()), float(values.max())
-    scale = max(abs(low), abs(high))
-    return len(values), low, high, (high - low) / scale if scale > 0 else 0.0
+    return len(values), low, high, (high - low) / max(abs(low), abs(high), SMALLEST)
 
 
 def _answers(runs: pd.DataFrame) -> pd.DataFrame:
@@ -265,8 +269,13 @@ def _answers(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def reproduction(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return each published figure beside what was found: the worst of all exact runs, and whether it agrees."""
-    found = _answers(runs[runs["success"] & (runs["exact"] == 1)])
+    """Return each published figure beside what was found: the worst of all runs, and whether it agrees.
+
+    Where an instance was solved by exact formulations and others, the exact ones count.
+    """
+    own = runs[runs["success"]]
+    best = own.groupby(ITEM[:2])["exact"].transform("max")
+    found = _answers(own[own["exact"] == best])
     found = found[found["expected"].notna()]
     rows = []
     for (suite, instance, name), group in found.groupby(["suite", "instance", "answer"]):
@@ -287,25 +296,35 @@ def wrong(runs: pd.DataFrame) -> pd.DataFrame:
 def price_of_heuristics(runs: pd.DataFrame) -> pd.DataFrame:
     """Return what heuristics (greedy and the like) lose in quality, and what time they save, by item.
 
-    `loss` is |objective - optimum| / |optimum| with the best optimum that was proven and verified; `time saved` is the
-    seconds of the fastest exact method divided by those of the heuristic. The study's answers follow, if there are any.
+    `loss` is |value - optimum| / |optimum|: of the objective, or, where several programs give the answer, of each of
+    the study's answers. The optimum is that of the exact methods that proved it. `time saved` is the seconds of the
+    fastest of them divided by those of the heuristic.
     """
     rows = []
     for key, group in runs.groupby(ITEM):
         exact = group[group["success"] & (group["reason"] == "optimal") & (group["kind"] != "heuristic")]
-        rough = group[(group["kind"] == "heuristic") & group["objective"].notna() & group["attempted"]]
+        rough = group[(group["kind"] == "heuristic") & group["status"].isin([Status.OK, Status.UNPROVEN])]
         if exact.empty or rough.empty:
             continue
         fastest = exact.groupby("solver")["seconds"].median()
-        optimum = float(exact["objective"].median())
-        scale = abs(optimum) or 1.0
+        optimum = _values(exact)
         for name, own in rough.groupby("solver"):
-            value = float(own["objective"].median())
             seconds = float(own[list(SOLVER_PHASES)].sum(axis=1).median())
             saved = float(fastest.min()) / max(seconds, 1e-6)
-            rows.append((*key, name, optimum, value, abs(value - optimum) / scale, fastest.idxmin(), saved))
-    columns = [*ITEM, "heuristic", "optimum", "objective", "loss", "fastest exact", "time saved"]
+            for what, value in _values(own).items():
+                best = optimum.get(what, np.nan)
+                loss = abs(value - best) / (abs(best) or 1.0)
+                rows.append((*key, name, what, best, value, loss, fastest.idxmin(), saved))
+    columns = [*ITEM, "heuristic", "what", "optimum", "value", "loss", "fastest exact", "time saved"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _values(runs: pd.DataFrame) -> dict[str, float]:
+    """Return the median objective, or without one the medians of the study's answers."""
+    if runs["objective"].notna().any():
+        return {"objective": float(runs["objective"].median())}
+    answers = _answers(runs)
+    return {str(name): float(value) for name, value in answers.groupby("answer")["value"].median().items()}
 
 
 def summary(runs: pd.DataFrame) -> Mapping[str, pd.DataFrame]:

@@ -18,12 +18,17 @@ NOTES = {
     "Performance profiles": "Share of items solved within this multiple of the fastest time.",
     "Growth with size": "Exponent b of seconds = a size^b, with its 95% interval.",
     "Break-even of fast paths": "The size from which the fast path stays faster.",
+    "Agreement": "Optima and answers that differ between solvers by more than one part in a million.",
+    "Beside peers": "Seconds from the program's arrays to the answer, and their ratio to the fastest peer.",
     "Price of heuristics": "Loss relative to the proven optimum, beside the time saved.",
     "Overhead of the harness": "Seconds beside the run itself.",
 }
 
 #: Profiles are shown at these ratios only.
 SHOWN_RATIOS = (1.0, 1.5, 2.0, 5.0, 10.0, 100.0, 1000.0)
+
+#: Relative differences up to this are agreement.
+SHOWN_DIFFERENCE = 1e-6
 
 
 def shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -38,6 +43,10 @@ def shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
             table = table.reset_index()
         if title == "Success and correctness":
             table = table[[c for c in table.columns if table[c].dtype == object or c in _KEPT or (table[c] != 0).any()]]
+        if title == "Agreement":
+            table = table[table["relative difference"] > SHOWN_DIFFERENCE]
+        if title == "Growth with size":
+            table = table[table["exponent"].notna() | table["failed from"].notna()]
         if len(table):
             found[title] = table
     return found
@@ -53,8 +62,8 @@ def cell(value: Any) -> str:
     if isinstance(value, int) or type(value).__name__.startswith("int"):
         return f"{value:,}"
     if isinstance(value, float):
-        if math.isnan(value):
-            return ""
+        if not math.isfinite(value):
+            return "" if math.isnan(value) else f"{value:g}"
         return f"{value:,.0f}" if value == round(value) and 1 < abs(value) < 1e15 else f"{value:.4g}"
     return str(value)
 

@@ -172,6 +172,22 @@ def test_price_of_heuristics(both):
         assert row["time saved"] == pytest.approx(fastest / own)
 
 
+def test_price_of_heuristics_in_answers_where_there_is_no_objective(tmp_path):
+    runs = [
+        Run(suite="s", instance="i", solver=solver, kind=kind, status=status, reason=reason, solve=seconds,
+            answers=json.dumps({"Z max": z}))
+        for solver, kind, status, reason, seconds, z in [
+            ("exact", "fast path", "ok", "optimal", 0.5, 40.0),
+            ("greedy", "heuristic", "unproven", "feasible", 0.1, 10.0),
+        ]
+    ]  # fmt: skip
+    with Store(tmp_path / "runs.sqlite", create=True) as store:
+        for run in runs:
+            store.record(run)
+        (row,) = metrics.price_of_heuristics(metrics.judged(store.frame())).to_dict("records")
+    assert (row["what"], row["loss"], row["time saved"]) == ("Z max", 0.75, pytest.approx(5.0))
+
+
 def test_agreement_and_reproduction(both):
     runs, table = both
     agreement = metrics.agreement(table)
@@ -253,13 +269,11 @@ def test_break_even_of_runs(both):
 
 
 def test_peers(tmp_path):
+    common = {"suite": "s", "instance": "i", "status": "ok", "solve": 1.0, "verify": 9.0, "data": 3.0}
     runs = [
-        Run(suite="s", instance="i", solver=name, kind=kind, status="ok", load=load, solve=1.0, build=build, verify=9.0)
-        for name, kind, load, build in [
-            ("highs", "solver", 0.5, 0.25),
-            ("raw", "peer", 0.25, 0),
-            ("slow", "peer", 5, 1),
-        ]
+        Run(solver="highs", kind="solver", load=0.5, build=0.25, **common),
+        Run(solver="raw", kind="peer", load=0.25, **common),
+        Run(solver="slow", kind="peer", load=5.0, build=1.0, **common),
     ]
     with Store(tmp_path / "runs.sqlite", create=True) as store:
         for run in runs:

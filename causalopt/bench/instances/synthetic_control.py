@@ -26,7 +26,8 @@ CALIFORNIA = {
 
 
 def _answer(result: Any) -> dict[str, float]:
-    named = {str(name): float(value) for name, value in result.weights.items()}
+    published = {*GERMANY, *ELASTIC_NET, *CALIFORNIA}
+    named = {str(name): float(value) for name, value in result.weights.items() if name in published}
     found = {"ATT": result.att, "SSR": result.fit["ssr"].iloc[0], **named}
     if result.intercept is not None:
         found["intercept"] = float(result.intercept)
