@@ -128,7 +128,8 @@ class BootstrapResult:
         ax.axvline(0.0, color="0.7", lw=0.8, ls="--", zorder=0)
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.set_xlabel(f"effect, {self.level:.0%} intervals (thick: quantiles, thin: normal)")
+        ax.set_xlabel(f"effect ({self.level:.0%} intervals)\nthick: quantiles, thin: normal")
+        ax.locator_params(axis="x", nbins=4)
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
         ax.tick_params(axis="y", length=0)

@@ -23,7 +23,7 @@ from causalopt.modeling.program import Bools, Floats, Ints
 ENUMERATION_LIMIT = 200_000
 
 #: Largest number of units for which an n x n covariance is formed.
-LARGEST_COVARIANCE = 5_000
+LARGEST_COVARIANCE = 2_000
 
 #: Entries of a block of draws that are worked on at once: bounds the memory of a simulation.
 BLOCK = 1 << 24
