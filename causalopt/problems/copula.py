@@ -379,6 +379,21 @@ class CopulaProblem(Problem):
             "rearrangement": partial(copula_paths.rearrange, self, formulation),
         }
 
+    def solvers(self, formulation: str | None = None) -> pd.DataFrame:
+        """Return what can solve the problem here; solvers of MILPs take `convex` by tangents."""
+        from causalopt.modeling.compile import compile_model
+        from causalopt.solving.backend import installed_backends
+        from causalopt.solving.tangents import can_approximate
+
+        table = super().solvers(formulation)
+        name = self.formulation_name(formulation)
+        if self.by_tangents(name):
+            program = compile_model(self.build(name))
+            for backend in installed_backends():
+                if program.problem_class not in backend.classes and can_approximate(program, backend):
+                    table.loc[backend.name] = [True, "by tangents"]
+        return table
+
     # ---- answers ----
 
     def result(self, result: Result, program: Program) -> CopulaResult:

@@ -90,7 +90,11 @@ def rearrange(problem: CopulaProblem, formulation: str, program: Program, option
         by_arm = {group.arm: _handed_out(group, problem.slack) for group in problem.groups}
         choice[treated], choice[control] = rearrangement.matched_pairs(y[treated] - y[control], by_arm[0], by_arm[1])
     x = problem.point(formulation, choice)
-    value = program.objective(x)
+    if program.Q is None:  # few columns are not zero: a product over all would cost more than the algorithm
+        chosen = np.flatnonzero(x)
+        value = float(program.c[chosen] @ x[chosen]) + program.constant
+    else:
+        value = program.objective(x)
     if duals is not None:
         duals = np.append(duals, np.zeros(program.n_rows - len(duals)))
     return Solution(Termination(Reason.OPTIMAL, raw="closed form"), x=x, objective=value, bound=value, row_dual=duals)

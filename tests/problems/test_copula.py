@@ -355,6 +355,8 @@ def test_problem_lists_formulations_sizes_and_solvers():
         stored = program.A.nnz + (0 if program.Q is None else program.Q.nnz)
         assert stored <= sizes.loc[name, "nonzeros"] + program.n_columns, name
     assert problem.solvers("rlt").loc["rearrangement", "can solve"]
+    assert problem.solvers("convex").loc["highs"].tolist() == [True, "by tangents"]
+    assert not problem.solvers("quadratic").loc["highs", "can solve"]
 
 
 def test_result_tells_variance_interval_and_copula():
