@@ -158,9 +158,7 @@ def causal_bootstrap(
     >>> bool(result.table.loc["isotone", "width"] < result.table.loc["optimal", "width"])
     True
     """
-    from causalopt.problems.copula import CopulaProblem
     from causalopt.problems.copula_data import read_study
-    from causalopt.solving.dispatch import solve
 
     if method not in (*METHODS, "all"):
         raise OptionError(unknown_name("method", str(method), (*METHODS, "all")))
@@ -175,67 +173,102 @@ def causal_bootstrap(
     design.refuse(z)
     chosen = as_estimator(estimator, covariates, predictions)
     study = _Study(y, z, index, design, chosen, level, int(draws), seed, studentise)
-    wanted = METHODS if method == "all" else (method,)
-    rows: dict[str, dict[str, float]] = {}
-    imputed: dict[str, pd.DataFrame] = {}
-    errors: dict[str, Floats] = {}
-    notes: dict[str, str] = {}
-    copula: CopulaResult | None = None
-    for name in wanted:
+    answers = _Answers(
+        study,
+        {"slack": slack, "strata": strata, "support": support, "seed": seed},
+        {"solver": solver, "formulation": formulation, "time_limit": time_limit, "seed": seed},
+    )
+    for name in METHODS if method == "all" else (method,):
         try:
-            if name == "optimal":
-                problem = CopulaProblem(
-                    outcome,
-                    treatment,
-                    design,
-                    estimator=chosen,
-                    slack=slack,
-                    strata=strata,
-                    support=support,
-                    treated=treated,
-                    seed=seed,
-                )
-                copula = solve(problem, solver, formulation=formulation, time_limit=time_limit, seed=seed)
-                outcomes = copula.imputed
-                variance = copula.variance if copula.is_optimal else min(copula.variance_bound, np.inf)
-                variance = variance if np.isfinite(variance) else copula.variance
-                if not copula.is_optimal:
-                    notes[name] = (
-                        f"the worst copula is proven only to a gap of {copula.gap}: the normal interval uses the "
-                        "bound, the quantiles use the copula found"
-                    )
-                _add_imputed(study, name, variance, outcomes, rows, imputed, errors)
-            elif name == "isotone":
-                y1, y0 = _isotone(study)
-                outcomes = pd.DataFrame(
-                    {"treated": z, "outcome 1": y1, "outcome 0": y0, "imputed": np.where(z, 0, 1)}, index=index
-                )
-                _add_imputed(study, name, _variance(study, y1, y0), outcomes, rows, imputed, errors)
-            elif name == "sampling":
-                errors[name] = sampling_errors(chosen, y, z, study.p, study.draws, seed)
-                rows[name] = study.row(float(errors[name].var()), errors[name])
-            else:
-                if chosen.name not in ("difference-in-means", "horvitz-thompson", "hajek", "doubly-robust"):
-                    raise DataError(f"No conservative variance is known for the estimator {chosen}.")
-                rows[name] = study.row(float(conservative_variance(design, study.residual, z)), None)
+            getattr(answers, name)()
         except DataError as error:
             if method != "all":
                 raise
-            notes[name] = str(error)
-    if not rows:
-        raise DataError("No method applies: " + "; ".join(f"{name}: {why}" for name, why in notes.items()))
+            answers.notes[name] = str(error)
+    if not answers.rows:
+        raise DataError("No method applies: " + "; ".join(f"{name}: {why}" for name, why in answers.notes.items()))
     return BootstrapResult(
         estimate=study.estimate,
         level=level,
-        method=method if method != "all" else next(iter(rows)),
+        method=method if method != "all" else next(iter(answers.rows)),
         estimator=str(chosen),
         design=str(design),
-        table=pd.DataFrame(rows).T.rename_axis("method"),
-        imputed=imputed,
-        errors=errors,
-        copula=copula,
-        notes=notes,
+        table=pd.DataFrame(answers.rows).T.rename_axis("method"),
+        imputed=answers.imputed,
+        errors=answers.errors,
+        copula=answers.copula,
+        notes=answers.notes,
     )
+
+
+@dataclasses.dataclass(eq=False)
+class _Answers:
+    """The answers of the methods, one after another."""
+
+    study: _Study
+    of_problem: dict[str, Any]
+    of_solve: dict[str, Any]
+    rows: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    imputed: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
+    errors: dict[str, Floats] = dataclasses.field(default_factory=dict)
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    copula: CopulaResult | None = None
+
+    def optimal(self) -> None:
+        """Impute by the worst-case copula; where it is not proven, the bound stands for its variance."""
+        from causalopt.problems.copula import CopulaProblem
+        from causalopt.solving.dispatch import solve
+
+        study = self.study
+        y, z = pd.Series(study.y, index=study.index), pd.Series(study.z.astype(int), index=study.index)
+        problem = CopulaProblem(y, z, study.design, estimator=study.estimator, **self.of_problem)
+        copula: CopulaResult = solve(problem, **self.of_solve)
+        variance = copula.variance
+        if not copula.is_optimal:
+            bounded = np.isfinite(copula.variance_bound)
+            variance = copula.variance_bound if bounded else variance
+            self.notes["optimal"] = (
+                f"the worst copula is proven only to a gap of {copula.gap}: the normal interval uses "
+                f"{'the bound' if bounded else 'the copula found'}, the quantiles use the copula found"
+            )
+        self.copula = copula
+        self._add("optimal", variance, copula.imputed)
+
+    def isotone(self) -> None:
+        """Impute by rank."""
+        study = self.study
+        y1, y0 = _isotone(study)
+        outcomes = pd.DataFrame(
+            {"treated": study.z, "outcome 1": y1, "outcome 0": y0, "imputed": np.where(study.z, 0, 1)},
+            index=study.index,
+        )
+        self._add("isotone", _variance(study, y1, y0), outcomes)
+
+    def sampling(self) -> None:
+        """Draw units again."""
+        study = self.study
+        errors = sampling_errors(study.estimator, study.y, study.z, study.p, study.draws, study.seed)
+        self.errors["sampling"] = errors
+        self.rows["sampling"] = study.row(float(errors.var()), errors)
+
+    def conservative(self) -> None:
+        """Estimate a variance that is too large on average."""
+        study = self.study
+        if study.estimator.name not in ("difference-in-means", "horvitz-thompson", "hajek", "doubly-robust"):
+            raise DataError(f"No conservative variance is known for the estimator {study.estimator}.")
+        variance = float(conservative_variance(study.design, study.residual, study.z))
+        self.rows["conservative"] = study.row(variance, None)
+
+    def _add(self, name: str, variance: float, outcomes: pd.DataFrame) -> None:
+        y1, y0 = (outcomes[f"outcome {arm}"].to_numpy(dtype=float) for arm in (1, 0))
+        drawn = self.study.errors(y1, y0)
+        self.rows[name] = self.study.row(variance, drawn)
+        if self.study.studentise:
+            low, high = self.study.studentised(y1, y0)
+            self.rows[name] |= {"studentised lower": low, "studentised upper": high}
+        self.imputed[name] = outcomes
+        if drawn is not None:
+            self.errors[name] = drawn
 
 
 def _isotone(study: _Study) -> tuple[Floats, Floats]:
@@ -257,23 +290,3 @@ def _variance(study: _Study, y1: Floats, y0: Floats) -> float:
     if predicted is not None:
         y1, y0 = y1 - predicted[0], y0 - predicted[1]
     return max(study.estimator.form(study.design, n, seed=study.seed).value(y1, y0), 0.0)
-
-
-def _add_imputed(
-    study: _Study,
-    name: str,
-    variance: float,
-    outcomes: pd.DataFrame,
-    rows: dict[str, dict[str, float]],
-    imputed: dict[str, pd.DataFrame],
-    errors: dict[str, Floats],
-) -> None:
-    y1, y0 = (outcomes[f"outcome {arm}"].to_numpy(dtype=float) for arm in (1, 0))
-    drawn = study.errors(y1, y0)
-    rows[name] = study.row(variance, drawn)
-    if study.studentise:
-        low, high = study.studentised(y1, y0)
-        rows[name] |= {"studentised lower": low, "studentised upper": high}
-    imputed[name] = outcomes
-    if drawn is not None:
-        errors[name] = drawn

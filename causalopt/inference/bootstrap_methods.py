@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError
-from causalopt.inference.designs import CompleteRandomization, Design, MatchedPairs, Stratified
+from causalopt.inference.designs import CompleteRandomization, Design
+from causalopt.inference.designs_grouped import MatchedPairs, Stratified
 from causalopt.inference.estimators import Estimator, LeastSquares, Residualised
 from causalopt.modeling.program import Bools, Floats
 

@@ -22,7 +22,8 @@ import pandas as pd
 from causalopt.errors import DataError, VerificationError
 from causalopt.fastpaths import rearrangement
 from causalopt.inference.bootstrap_methods import conservative_variance, impute_isotone, sampling_errors
-from causalopt.inference.designs import CompleteRandomization, Design, MatchedPairs
+from causalopt.inference.designs import CompleteRandomization, Design
+from causalopt.inference.designs_grouped import MatchedPairs
 from causalopt.inference.estimators import DifferenceInMeans
 from causalopt.modeling.program import Bools, Floats
 

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from causalopt.errors import InfeasibleError, SolverFailure, SolverNotAvailable, UnsupportedProblem
 from causalopt.fastpaths import alternating, rearrangement
 from causalopt.fastpaths.branching import OneHot, branch_and_bound
-from causalopt.inference.designs import Bernoulli, CompleteRandomization, MatchedPairs
+from causalopt.inference.designs import Bernoulli, CompleteRandomization
+from causalopt.inference.designs_grouped import MatchedPairs
 from causalopt.inference.estimators import HorvitzThompson
 from causalopt.modeling.program import Floats, Ints, Program
 from causalopt.problems.copula_rows import Columns, project

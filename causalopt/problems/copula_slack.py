@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError, SolverFailure
-from causalopt.inference.designs import Bernoulli, Cluster, CompleteRandomization, Design, MatchedPairs, Stratified
+from causalopt.inference.designs import Bernoulli, CompleteRandomization, Design
+from causalopt.inference.designs_grouped import Cluster, MatchedPairs, Stratified
 from causalopt.inference.designs_simulated import Rerandomized
 from causalopt.modeling.program import Floats, Ints, Program
 

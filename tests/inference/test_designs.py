@@ -3,16 +3,17 @@ import pytest
 
 import causalopt as co
 from causalopt.inference import designs as d
+from causalopt.inference import designs_grouped as dg
 from causalopt.inference import designs_simulated as ds
 
 X = np.array([0.3, -1.0, 2.0, 0.7, 1.1, -0.4])
 ENUMERABLE = {
     "complete": d.CompleteRandomization(2),
     "bernoulli": d.Bernoulli([0.2, 0.5, 0.4, 0.9, 0.6, 0.3]),
-    "stratified": d.Stratified(["a", "b", "a", "b", "b", "b"], {"a": 1, "b": 3}),
-    "pairs": d.MatchedPairs(["x", "y", "y", "z", "x", "z"]),
-    "pairs by position": d.MatchedPairs(np.array([[0, 4], [1, 2], [3, 5]])),
-    "cluster": d.Cluster([0, 0, 1, 2, 2, 3], 2),
+    "stratified": dg.Stratified(["a", "b", "a", "b", "b", "b"], {"a": 1, "b": 3}),
+    "pairs": dg.MatchedPairs(["x", "y", "y", "z", "x", "z"]),
+    "pairs by position": dg.MatchedPairs(np.array([[0, 4], [1, 2], [3, 5]])),
+    "cluster": dg.Cluster([0, 0, 1, 2, 2, 3], 2),
     "rerandomized": ds.Rerandomized(d.CompleteRandomization(3), ds.MahalanobisBalance(X, 1.0)),
 }
 
@@ -101,12 +102,12 @@ def test_a_rerandomization_that_accepts_nothing_says_so(monkeypatch):
         (lambda: d.Bernoulli(0.0), "strictly between 0 and 1"),
         (lambda: d.Bernoulli([0.5, np.nan]), "strictly between 0 and 1"),
         (lambda: d.Bernoulli([0.5, 0.5]).covariance(3), "for 2 units, but there are 3"),
-        (lambda: d.Stratified(["a", "b", "b"], 1), "Stratum 'a' has 1 unit"),
-        (lambda: d.Stratified(["a", "a"], {"b": 1}), "no number for stratum 'a'"),
-        (lambda: d.Stratified(["a", "a"], {"a": 1, "c": 1}), "'c', which is not a stratum"),
-        (lambda: d.MatchedPairs(["a", "a", "b"]), r"Pair 'b' has 1 unit\(s\)"),
-        (lambda: d.MatchedPairs(np.array([[0, 1], [1, 2]])), "every position 0 to 3"),
-        (lambda: d.Cluster(["a", "a"], 1), "1 of 1 clusters"),
+        (lambda: dg.Stratified(["a", "b", "b"], 1), "Stratum 'a' has 1 unit"),
+        (lambda: dg.Stratified(["a", "a"], {"b": 1}), "no number for stratum 'a'"),
+        (lambda: dg.Stratified(["a", "a"], {"a": 1, "c": 1}), "'c', which is not a stratum"),
+        (lambda: dg.MatchedPairs(["a", "a", "b"]), r"Pair 'b' has 1 unit\(s\)"),
+        (lambda: dg.MatchedPairs(np.array([[0, 1], [1, 2]])), "every position 0 to 3"),
+        (lambda: dg.Cluster(["a", "a"], 1), "1 of 1 clusters"),
         (lambda: ds.KnownCovariance([[0.25, 0.5], [0.5, 0.25]], 0.5), "not positive semidefinite"),
         (lambda: ds.KnownCovariance([[0.25, 0.1], [0.2, 0.25]], 0.5), "not symmetric"),
         (lambda: ds.KnownCovariance(np.eye(2), 0.5), "coded -1/"),
@@ -123,7 +124,7 @@ def test_bad_designs_say_what_is_wrong(make, message):
 
 
 def test_known_covariance_finds_impossible_treatments():
-    design = ds.KnownCovariance(d.MatchedPairs([0, 0, 1, 1]).covariance(), 0.5)
+    design = ds.KnownCovariance(dg.MatchedPairs([0, 0, 1, 1]).covariance(), 0.5)
     assert design.obstacle(np.array([True, False, True, False])) is None
     assert "no variance" in design.obstacle(np.array([True, True, False, False]))
     assert design.fixed_size() == 2

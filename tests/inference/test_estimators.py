@@ -3,6 +3,7 @@ import pytest
 
 import causalopt as co
 from causalopt.inference import designs as d
+from causalopt.inference import designs_grouped as dg
 from causalopt.inference import designs_simulated as ds
 from causalopt.inference import estimators as e
 
@@ -13,9 +14,9 @@ DESIGNS = {
     "complete": d.CompleteRandomization(3),
     "bernoulli": d.Bernoulli(0.4),
     "unequal": d.Bernoulli(np.linspace(0.2, 0.7, N)),
-    "stratified": d.Stratified(list("aaabbbbb"), {"a": 1, "b": 3}),
-    "pairs": d.MatchedPairs(np.repeat(np.arange(4), 2)),
-    "cluster": d.Cluster([0, 0, 1, 1, 2, 3, 3, 3], 2),
+    "stratified": dg.Stratified(list("aaabbbbb"), {"a": 1, "b": 3}),
+    "pairs": dg.MatchedPairs(np.repeat(np.arange(4), 2)),
+    "cluster": dg.Cluster([0, 0, 1, 1, 2, 3, 3, 3], 2),
     "rerandomized": ds.Rerandomized(d.CompleteRandomization(4), ds.MahalanobisBalance(X, 0.5)),
 }
 ESTIMATORS = {
