@@ -289,9 +289,13 @@ class SyntheticControlProblem(Problem):
         """Return weights, gaps and effects with their labels.
 
         An answer whose gap is not yet as small as rounding allows is polished: `active-set` goes on from its weights,
-        and what comes out is verified again. `method` then says so.
+        and what comes out is verified again. `method` then says so. So is one that is within the solver's tolerances
+        of an objective near zero, but far from the best fit relative to that: with donors on very different scales.
         """
         rough = result.gap is None or result.gap > POLISH_ABOVE
+        if not rough and all(fit.best is not None for fit in self.fits):
+            best = sum(fit.value(fit.minimise()) for fit in self.fits)
+            rough = result.objective is None or result.objective - best > POLISH_ABOVE * best
         if rough and result.solver not in self.fast_paths(result.formulation):
             result = polish(self.fits, result, program)
         return SyntheticControlResult.of(self, result, program)

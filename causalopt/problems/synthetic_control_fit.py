@@ -345,8 +345,7 @@ def in_unit_of_residual(fit: Fit) -> Fit:
     best = fit.minimise()
     if best.ray is not None or not best.optimal:
         return fit
-    value = fit.value(best)
-    size = float(np.sqrt(max(2.0 * value / len(fit.target), LEAST_UNIT**2)))
+    size = float(np.sqrt(max(2.0 * fit.value(best) / len(fit.target), LEAST_UNIT**2)))
     return dataclasses.replace(fit, best=best).with_unit(fit.unit * size)
 
 

@@ -260,7 +260,8 @@ def polish(fits: Sequence[Fit], result: Result, program: Program) -> Result:
     if solution.x is None:
         return result
     verified, check = verify(program, solution)
-    if not check.passed or check.gap is None or (result.gap is not None and check.gap >= result.gap):
+    better = check.objective is not None and result.objective is not None and check.objective <= result.objective
+    if not check.passed or not (better or (check.gap is not None and check.gap < (result.gap or 0.0))):
         return result
     return dataclasses.replace(
         result,

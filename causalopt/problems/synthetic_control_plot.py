@@ -122,9 +122,9 @@ def _placebo(result: SyntheticControlResult, ax: Any, placebo: SpacePlacebo | No
         ax.plot(times, gaps[:, j], color=FAINT, linewidth=0.8, label=name, zorder=1.5)
     ax.axhline(0.0, color="#666666", linewidth=0.8)
     values = placebo.p_value if isinstance(placebo.p_value, pd.Series) else [placebo.p_value]
-    for j, p in enumerate(values):  # the treated come first
-        color = TREATED if j == 0 else f"C{j - 1}"
-        ax.plot(times, gaps[:, j], color=color, linewidth=1.8, label=f"{table.index[j]} (p = {p:.3g})", zorder=3)
+    for k, p in enumerate(values):  # the treated come first
+        color = TREATED if k == 0 else f"C{k - 1}"
+        ax.plot(times, gaps[:, k], color=color, linewidth=1.8, label=f"{table.index[k]} (p = {p:.3g})", zorder=3)
     ax.set_ylabel("actual minus synthetic")
     _finish(result, ax, "Each donor as if treated")
 

@@ -128,18 +128,17 @@ class SyntheticControlResult(Result):
     def _single(self) -> bool:
         return len(self.problem.labels) == 1
 
-    def _one(self, table: pd.DataFrame) -> Any:
-        return table.iloc[:, 0] if self._single else table
-
     @property
     def weights(self) -> Any:
         """Weights by donor: a Series, or a DataFrame with a column for each treated unit."""
-        return self.weight_table.iloc[:, 0].rename("weight") if self._single else self.weight_table
+        if not self._single:
+            return self.weight_table
+        return pd.Series(self._weight_values[:, 0], label_index(self.problem.donors, "donor"), name="weight")
 
     @property
     def intercept(self) -> Any:
         """The intercept in the outcome's units (zero where there is none), or a Series by treated unit."""
-        return float(self.intercepts.iloc[0]) if self._single else self.intercepts
+        return float(self._intercept_values[0]) if self._single else self.intercepts
 
     @cached_property
     def _synthetic(self) -> Floats:
@@ -149,18 +148,21 @@ class SyntheticControlResult(Result):
     def _gap_values(self) -> Floats:
         return np.asarray(self.problem.treated_values - self._synthetic)
 
-    def _by_time(self, values: Floats) -> pd.DataFrame:
-        return pd.DataFrame(values, index=self.problem.panel.times, columns=self._fit_index)
+    def _by_time(self, values: Floats) -> Any:
+        times = self.problem.panel.times
+        if self._single:
+            return pd.Series(values[:, 0], index=times, name=self.problem.labels[0])
+        return pd.DataFrame(values, index=times, columns=self._fit_index)
 
     @property
     def synthetic(self) -> Any:
         """The synthetic control's outcome at every time: a Series, or a DataFrame by treated unit."""
-        return self._one(self._by_time(self._synthetic))
+        return self._by_time(self._synthetic)
 
     @property
     def gaps(self) -> Any:
         """Actual minus synthetic outcome at every time: a Series, or a DataFrame by treated unit."""
-        return self._one(self._by_time(self._gap_values))
+        return self._by_time(self._gap_values)
 
     @property
     def att_by_unit(self) -> pd.Series:

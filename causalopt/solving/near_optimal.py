@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.errors import SolverFailure
+from causalopt.errors import SolverFailure, VerificationError
 from causalopt.modeling.program import Floats, Program
 from causalopt.solving.result import Reason, Result
 
@@ -148,8 +148,8 @@ def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solv
             return Extreme(found, limit, at, solves)
         if outside is None:
             if solves % PATIENCE == 0:  # perhaps the budget does not bind at all
-                anywhere = _linear_extremes(program.replace(Q=None), cost, best, np.inf, _any_lp)[0]
-                if anywhere.x is not None and program.objective(anywhere.x) <= budget:
+                anywhere = _least_anywhere(program, cost, best)
+                if anywhere is not None and anywhere.x is not None and program.objective(anywhere.x) <= budget:
                     return dataclasses.replace(anywhere, solves=solves + 1)
             if solves >= MOST_GROWTH:
                 break
@@ -161,6 +161,14 @@ def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solv
                 break
             lam = step
     return Extreme(found, limit, at, solves)
+
+
+def _least_anywhere(program: Program, cost: Floats, best: Floats) -> Extreme | None:
+    """Return the least cost'x over all feasible x, by a linear program; None where no solver can say."""
+    try:
+        return _linear_extremes(program.replace(Q=None), cost, best, np.inf, _any_lp)[0]
+    except (SolverFailure, VerificationError):  # the search goes on without it
+        return None
 
 
 def _any_lp(program: Program) -> Result:

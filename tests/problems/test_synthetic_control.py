@@ -4,6 +4,7 @@ import pyomo.environ as pyo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import nnls
 
 import causalopt as co
 from causalopt.solving.backend import backend_names, installed_backends
@@ -367,6 +368,27 @@ def test_order_and_names_of_units_and_times_do_not_matter(seed, kind):
     second = co.solve(problem_of(kind, shuffled, "unit a", pd.Timestamp("2000-01-13")))
     assert second.att == pytest.approx(first.att, abs=1e-9)
     np.testing.assert_allclose(second.weights[[f"unit {x}" for x in first.weights.index]], first.weights, atol=1e-9)
+
+
+@EVERY
+@pytest.mark.parametrize("factor", [1e3, 1e9])
+def test_a_donor_on_another_scale_hides_no_bad_fit(panel, solver, factor):
+    """Right, or refused in words; a solver's tolerances are absolute, and the good fit is tiny beside such a donor."""
+    outcomes = panel.assign(h=panel["h"] * factor)
+    # A multiple of h costs next to nothing of the sum, so it is a further donor without it. With D x the differences,
+    # min ||D x||^2 + (1'x - 1)^2 over x >= 0 is a multiple of the answer.
+    others = panel[list("bcdefg")].loc[:9].sub(panel["a"].loc[:9], axis=0).to_numpy()
+    rows = np.vstack([np.column_stack([others, panel["h"].loc[:9]]), [1, 1, 1, 1, 1, 1, 0]])
+    x = nnls(rows, np.append(np.zeros(10), 1.0))[0]
+    expected = x[:6] / x[:6].sum()
+    loss = float(((rows[:10] @ x / x[:6].sum()) ** 2).sum())
+    try:
+        result = co.solve(co.SyntheticControlProblem(outcomes, "a", 10), solver)
+    except (co.SolverFailure, co.VerificationError):
+        assert solver == "scip" or (solver != "active-set" and factor > 1e3)
+        return
+    assert result.loss == pytest.approx(loss, rel=2 / factor + 1e-8)
+    np.testing.assert_allclose(result.weights[list("bcdefg")], expected, atol=2 / factor + 1e-7)
 
 
 def test_a_common_path_does_not_matter_to_weights_that_sum_to_one(panel):
