@@ -9,6 +9,7 @@ semidefinite, so that the formulation is exact: only its speed depends on how we
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from causalopt.modeling.program import Floats
 #: Largest entry of D, relative to that of the scaled diagonal.
 LARGEST = 6.0
 
-#: Relaxations solved at most, and gap to a known imputation at which they stop.
+#: Relaxations solved at most, seconds after which no other is begun, and gap to a known imputation at which they stop.
 MOST_ROUNDS = 40
+MOST_SECONDS = 60.0
 GOOD_ENOUGH = 1e-8
 
 
@@ -52,6 +54,7 @@ def tuned_diagonal(
     offsets: list[float] = []
     slopes: list[Floats] = []
     last_gain = 0
+    began = perf_counter()
     for round_number in range(MOST_ROUNDS):
         trial = first if round_number == 0 else d * size
         relaxed = relax(trial)
@@ -64,6 +67,8 @@ def tuned_diagonal(
                 last_gain = round_number
             best, best_value = trial, value
         if best_value - incumbent <= GOOD_ENOUGH * unit or round_number - last_gain >= 12:
+            break
+        if perf_counter() - began > MOST_SECONDS:
             break
         slope = np.maximum(square - mean**2, 0.0) * size / unit
         slopes.append(slope)
