@@ -8,6 +8,8 @@ from scipy.optimize import nnls
 
 import causalopt as co
 from causalopt.solving.backend import backend_names, installed_backends
+from causalopt.solving.certificate import dual_bound
+from causalopt.solving.options import SolveOptions
 from causalopt.solving.verify import Proof
 
 INSTALLED = [backend.name for backend in installed_backends()]
@@ -157,6 +159,17 @@ def test_the_fast_path_equals_every_solver(panel, kind, backend):
     assert other.loss == pytest.approx(fast.loss, rel=1e-8)
     assert other.intercept == pytest.approx(fast.intercept, abs=1e-6)
     assert fast.is_optimal and fast.verification.proof is Proof.CERTIFIED and fast.gap < 1e-9
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("treated", ["a", ["a", "b"]])
+def test_the_fast_path_brings_the_multipliers_that_prove_it(panel, kind, treated):
+    problem = problem_of(kind, panel, treated, 10)
+    program = problem.direct_program("residual")
+    solution = problem.fast_paths("residual")["active-set"](program, SolveOptions())
+    bound, residual = dual_bound(program, solution.x, solution.row_dual)
+    assert residual < 1e-10
+    assert bound == pytest.approx(program.objective(solution.x), rel=1e-9, abs=1e-9)
 
 
 @BACKENDS
