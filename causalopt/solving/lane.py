@@ -1,0 +1,92 @@
+"""One answer from several programs: each is solved and verified as if it were alone, on one clock and one ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+from time import perf_counter
+
+from causalopt.errors import OptionError
+from causalopt.modeling.program import Program
+from causalopt.solving.backend import Backend
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Ledger, Result
+from causalopt.solving.verify import Tolerances, verify
+
+
+@dataclasses.dataclass(eq=False)
+class Lane:
+    """What a problem whose answer takes several programs is given to solve them with.
+
+    Attributes
+    ----------
+    solver : str
+        As the user asked: "auto", a backend, or a fast path of the problem.
+    formulation : str
+    options : SolveOptions
+        Its time limit is for all programs together.
+    tolerances : Tolerances or None
+    ledger : Ledger
+    programs : int
+        How many were solved so far.
+    """
+
+    solver: str
+    formulation: str
+    options: SolveOptions
+    tolerances: Tolerances | None
+    ledger: Ledger
+
+    def __post_init__(self) -> None:
+        self.programs = 0
+        self.warnings: list[str] = []
+        self.last: Result | None = None
+        limit = self.options.time_limit
+        self.deadline = float("inf") if limit is None else perf_counter() + limit
+        if self.options.start is not None:
+            raise OptionError("start has no meaning for an answer that takes several programs; leave it out.")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the time limit, at least a millisecond; None without a limit."""
+        return None if self.options.time_limit is None else max(self.deadline - perf_counter(), 1e-3)
+
+    def solve(
+        self, program: Program, *, tangents: bool = False, always: bool = False, gap: float | None = None
+    ) -> Result:
+        """Solve a program on the backend asked for, and verify the answer.
+
+        Parameters
+        ----------
+        program : Program
+        tangents : bool
+            Let tangents stand in for the squares of a convex MIQP, on a solver that takes only MILPs, or whose licence
+            is too small for squares.
+        always : bool
+            Let them do so on every solver.
+        gap : float, optional
+            Instead of the option's.
+        """
+        from causalopt.solving.dispatch import choose_backend, solve_program
+
+        options = self.options.replace(time_limit=self.seconds_left, gap=self.options.gap if gap is None else gap)
+        backend, reason = choose_backend(program, self.solver, tangents=tangents)
+        if tangents and (always or not backend.fits(program)):
+            result = self._by_tangents(program, backend, options, reason)
+        else:
+            result = solve_program(program, backend, options, self.tolerances, self.ledger, reason)
+        self.programs += 1
+        self.warnings += [note for note in result.warnings if note not in self.warnings]
+        self.last = result
+        return result
+
+    def _by_tangents(self, program: Program, backend: Backend, options: SolveOptions, reason: str) -> Result:
+        from causalopt.solving.dispatch import refusal, verified_result
+        from causalopt.solving.tangents import solve_by_tangents
+
+        with self.ledger.phase("solve"):
+            solution = solve_by_tangents(program, options, backend=backend, tolerances=self.tolerances)
+        with self.ledger.phase("verify"):
+            verified, check = verify(program, solution, gap=options.gap, tolerances=self.tolerances)
+        if not check.passed:
+            raise refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
+        return verified_result(verified, check, self.ledger, backend, reason)
