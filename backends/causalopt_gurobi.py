@@ -325,6 +325,8 @@ def _extract(gurobipy: Any, model: Any, x: Any, rows: Any, program: Program, met
     if termination.reason is Reason.INFEASIBLE and program.problem_class is ProblemClass.LP and rows is not None:
         return Solution(termination, farkas=_farkas(gurobipy, rows, program), **common)
     answer = np.asarray(x.X) if model.SolCount else None
+    if raw == "UNBOUNDED" and answer is not None and is_feasible(program, answer):  # both halves of the claim
+        return Solution(Termination(Reason.UNBOUNDED, raw=raw), **common)
     if termination.reason is Reason.NO_SOLUTION and answer is not None and is_feasible(program, answer):
         termination = Termination(Reason.FEASIBLE, termination.limit, termination.raw)
     if not termination.has_solution:

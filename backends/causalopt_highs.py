@@ -41,10 +41,11 @@ _METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "simplex": {"solver": "simplex"},
     "ipx": {"solver": "ipx"},
     "mip": {},
-    "mip without presolve": {"presolve": "off"},
+    "mip tight": {"mip_feasibility_tolerance": 1e-9},
+    "mip without presolve": {"mip_feasibility_tolerance": 1e-9, "presolve": "off"},
     "hipo": {"solver": "hipo", "ipm_optimality_tolerance": 1e-10, "run_crossover": "off"},
     "hipo tight": {"solver": "hipo", "ipm_optimality_tolerance": 1e-12, "kkt_tolerance": 1e-10, "run_crossover": "off"},
-    "active set": {"solver": "qpasm"},
+    "active set": {"solver": "qpasm", "qp_iteration_limit": 100_000},  # it can run in circles for ever
 }
 
 
@@ -69,6 +70,12 @@ class HighsBackend(Backend):
         }
     )
 
+    def option_names(self) -> frozenset[str]:
+        """Return the names of HiGHS's options."""
+        import highspy
+
+        return frozenset(name for name in dir(highspy.HighsOptions()) if not name.startswith("_"))
+
     def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
         """Return the algorithms to try: HiPO needs the package highspy-extras."""
         if "solver" in options.solver_options:
@@ -76,7 +83,7 @@ class HighsBackend(Backend):
         problem_class = program.problem_class
         if problem_class is ProblemClass.CONVEX_QP:
             return _QP_METHODS if importlib.util.find_spec("highspy_extras") else _QP_METHODS[2:]
-        return ("simplex", "ipx") if problem_class is ProblemClass.LP else ("mip", "mip without presolve")
+        return ("simplex", "ipx") if problem_class is ProblemClass.LP else ("mip", "mip tight", "mip without presolve")
 
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Solve a program; see `Backend.solve`."""
@@ -207,7 +214,7 @@ def _set_options(highspy: Any, highs: Any, options: SolveOptions, method: str) -
         except TypeError:  # neither a number nor a word
             accepted = False
         if not accepted:
-            known = [option for option in dir(highs.getOptions()) if not option.startswith("_")]
+            known = HighsBackend().option_names()
             if name in known:
                 raise OptionError(f"HiGHS refuses {value!r} for its option {name!r}.")
             raise OptionError(unknown_name("HiGHS option", str(name), known))

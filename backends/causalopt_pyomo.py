@@ -18,6 +18,7 @@ from causalopt.errors import OptionError, SolverFailure, SolverNotAvailable, Uns
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import OPEN_SOURCE, Ability, Backend, License, backend_names, load_backend
 from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.polish import polished
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 
 _LINEAR = frozenset({ProblemClass.LP, ProblemClass.MILP})
@@ -52,6 +53,8 @@ _TERMINATIONS = {
 }
 
 
+_NO_TIME = {"load": 0.0, "solve": 0.0, "extract": 0.0}
+
 #: What Pyomo's interfaces raise on a model that their solver cannot take.
 _WRONG_CLASS = ("DegreeError", "IncompatibleModelError", "InvalidExpressionError")
 
@@ -74,7 +77,14 @@ class _Solver:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-_HIGHS = _Solver(_LINEAR | {ProblemClass.CONVEX_QP}, "highs", "mip_rel_gap", "threads", "random_seed", open_source=True)
+_HIGHS = _Solver(  # another number of threads is refused from the second solve of a process on
+    _LINEAR | {ProblemClass.CONVEX_QP},
+    engine="highs",
+    gap="mip_rel_gap",
+    seed="random_seed",
+    open_source=True,
+    options={"mip_feasibility_tolerance": 1e-9},
+)
 _SCIP = _Solver(
     engine="scip",
     gap="limits/gap",
@@ -205,9 +215,17 @@ class PyomoBackend(Backend):
         from causalopt.modeling.components import ArrayConstraint, ArrayObjective, ArrayVar
 
         start = perf_counter()
+        empty = np.diff(program.A.indptr) == 0
+        if (empty & ((program.row_lower > 0) | (program.row_upper < 0))).any():
+            return Solution(
+                Termination(Reason.INFEASIBLE, raw="a row without entries that zero violates"), seconds=_NO_TIME
+            )
+        if empty.all() and not program.c.any() and program.Q is None:
+            return _anywhere(program)  # Pyomo passes on only the variables that are used: here it would pass on none
+        kept = ~empty
         model = pyo.ConcreteModel()
         model.x = ArrayVar(program.lower, program.upper, integer=program.integer, initial=options.start)
-        model.rows = ArrayConstraint(model.x, program.A, program.row_lower, program.row_upper)
+        model.rows = ArrayConstraint(model.x, program.A[kept], program.row_lower[kept], program.row_upper[kept])
         quadratic = None
         if program.Q is not None:
             diagonal = program.Q.diagonal()
@@ -218,6 +236,9 @@ class PyomoBackend(Backend):
         variables = list(model.x.values())
         built = perf_counter() - start
         solution = self.solve_model(model, variables, options)
+        if solution.x is not None:
+            x = polished(program, solution.x)
+            solution = solution if x is solution.x else solution.replace(x=x, objective=program.objective(x))
         return solution.replace(seconds={**solution.seconds, "load": built + solution.seconds["load"]})
 
     def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
@@ -304,6 +325,21 @@ class PyomoBackend(Backend):
         return Solution(
             Termination(reason, known.limit, raw), x=x, objective=value, bound=None if self.known.local else bound
         )
+
+
+def _anywhere(program: Program) -> Solution:
+    """Return the point of the bounds that is nearest to zero, for a program without rows and costs."""
+    low = np.where(program.integer, np.ceil(program.lower), program.lower)
+    high = np.where(program.integer, np.floor(program.upper), program.upper)
+    if (low > high).any():
+        return Solution(Termination(Reason.INFEASIBLE, raw="bounds contradict each other"), seconds=_NO_TIME)
+    return Solution(
+        Termination(Reason.OPTIMAL, raw="no constraint or cost uses a variable"),
+        x=np.clip(np.zeros(program.n_columns), low, high),
+        objective=program.constant,
+        bound=program.constant,
+        seconds=_NO_TIME,
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -13,6 +13,7 @@ from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend
 from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.polish import polished
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 from causalopt.solving.verify import is_feasible
 
@@ -53,6 +54,10 @@ _METHOD_PARAMETERS: dict[str, dict[str, Any]] = {
 }
 _LINEAR_METHODS = ("", "without presolve")
 _QUADRATIC = {"numerics/feastol": 1e-9, "numerics/dualfeastol": 1e-9}
+
+#: SCIP takes 1e20 for infinite, and calls a point out there the optimum of an unbounded nonconvex program.
+_FAR_OUT = 1e9
+
 _NONCONVEX = (ProblemClass.NONCONVEX_QP, ProblemClass.NONCONVEX_MIQP)
 
 
@@ -223,12 +228,14 @@ def _extract(model: Any, program: Program, x: list[Any], epigraph: Any, method: 
         return Solution(termination, **common)
     best = model.getBestSol()
     values = np.array([model.getSolVal(best, variable) for variable in x])
+    if program.problem_class in _NONCONVEX and np.abs(values).max(initial=0.0) >= _FAR_OUT:
+        return Solution(Termination(Reason.NO_SOLUTION, raw=f"{raw} far out: unbounded if feasible"), **common)
     if termination.reason is Reason.NO_SOLUTION and is_feasible(program, values):
         termination = Termination(Reason.FEASIBLE, termination.limit, termination.raw)
     if not termination.has_solution:
         return Solution(termination, **common)
-    objective = model.getSolObjVal(best)
-    if epigraph is not None:  # z may lie above the cost of x: what the point is worth is with the cost itself
-        z, unit = epigraph
-        objective += _quadratic_cost(program, values) - unit * model.getSolVal(best, z)
-    return Solution(termination, x=values, objective=float(sign * objective), **common)
+    objective = float(sign * model.getSolObjVal(best))
+    if epigraph is not None:  # z may lie above the cost of x, and leaves x off by the root of its tolerance
+        values = polished(program, values)
+        objective = program.objective(values)
+    return Solution(termination, x=values, objective=objective, **common)

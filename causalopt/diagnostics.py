@@ -79,7 +79,7 @@ def smooth_bias_bound(linear_bound: float, derivative: npt.ArrayLike, width: npt
 
     Examples
     --------
-    >>> smooth_bias_bound(0.0, derivative=2.0, width=0.1, degree=1)
+    >>> round(smooth_bias_bound(0.0, derivative=2.0, width=0.1, degree=1), 6)
     0.02
     """
     if degree < 0:

@@ -15,6 +15,8 @@ from causalopt.solving.result import Result, Solution
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causalopt.solving.lane import Lane
+
 
 @dataclasses.dataclass(frozen=True)
 class Formulation:
@@ -27,11 +29,14 @@ class Formulation:
         Whether its optimum is that of the problem; else it is a heuristic or a relaxation, as `source` says.
     source : str
         Paper, section and equation.
+    tangents : bool
+        Whether solvers of MILPs may stand in for those of convex MIQPs, by tangents (`causalopt.solving.tangents`).
     """
 
     problem_class: ProblemClass
     exact: bool
     source: str
+    tangents: bool = False
 
 
 class Problem(abc.ABC):
@@ -97,9 +102,28 @@ class Problem(abc.ABC):
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
         """Add variables and constraints to `block`; return the arguments of the cost and the sense."""
 
+    def direct_program(self, formulation: str) -> Program | None:
+        """Return the program that `build` compiles to, for problems that can write its arrays without a Pyomo model.
+
+        Fast paths use it, for which the model would take longer than the solution; solvers get the compiled model.
+        """
+        return None
+
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return the exact hand-written algorithms that solve this formulation, the preferred one first."""
         return {}
+
+    def search(self, formulation: str) -> Callable[[Lane], Result] | None:
+        """Return the procedure for an answer that takes several programs; None where one program answers."""
+        return None
+
+    def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
+        """Return algorithms that run only when asked for by name: heuristics, and refusals that say why."""
+        return {}
+
+    def by_tangents(self, formulation: str) -> bool:
+        """Return whether solvers of MILPs may solve this formulation by tangents."""
+        return self._formulations[formulation].tangents
 
     @abc.abstractmethod
     def result(self, result: Result, program: Program) -> Result:

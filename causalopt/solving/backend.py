@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import importlib.metadata
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
@@ -157,6 +157,8 @@ class Backend(abc.ABC):
         suite runs. Empty for a backend of one solver.
     takes_models : bool
         Whether it solves Pyomo models themselves (`solve_model`), also those that a `Program` cannot hold.
+    exclude : mapping
+        Conformance cases (`causalopt.testing`) that the solver cannot pass, with the reason.
     """
 
     name: ClassVar[str]
@@ -167,6 +169,7 @@ class Backend(abc.ABC):
     open_source: ClassVar[bool] = True
     tested_variants: ClassVar[tuple[str, ...]] = ()
     takes_models: ClassVar[bool] = False
+    exclude: ClassVar[Mapping[str, str]] = {}
 
     def is_installed(self) -> bool:
         """Return whether the solver's package is there, without importing it."""

@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from causalopt.errors import (
     CausaloptWarning,
@@ -32,6 +31,7 @@ from causalopt.solving.backend import (
 )
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.settle import settle
 from causalopt.solving.verify import Tolerances, Verification, verify
 
 FastPath = Callable[[Program, SolveOptions], Solution]
@@ -133,6 +133,10 @@ def solve(
         )
     from causalopt.modeling.compile import compile_model, start_values
 
+    if ":" in solver and (backend := get_backend(solver)).takes_models:
+        from causalopt.solving.models import solve_model
+
+        return solve_model(problem_or_model, backend, start, chosen, tolerances, ledger, "it was asked for")
     with ledger.phase("compile"):
         program = compile_model(problem_or_model)
         if start is True:
@@ -170,6 +174,10 @@ def _solve_problem(
 ) -> Any:
     ledger.add("data", problem.data_seconds)
     name = problem.formulation_name(formulation)
+    if (search := problem.search(name)) is not None:  # an answer that takes several programs
+        from causalopt.solving.lane import Lane
+
+        return search(Lane(solver, name, options.replace(start=start), tolerances, ledger))
     fast_paths = problem.fast_paths(name)
     program = None
     if solver in fast_paths or (solver == "auto" and fast_paths):
@@ -240,12 +248,10 @@ def _solve_by_tangents(
     with ledger.phase("verify"):
         verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
     if not check.passed:
-        raise _refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
-    notes = []
-    if verified.termination.limit is not Limit.NONE and verified.termination.reason is not Reason.OPTIMAL:
-        gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
-        notes.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
-        warnings.warn(notes[0], CausaloptWarning, stacklevel=5)
+        raise refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
+    notes = limit_notes(backend, verified, check)
+    for note in notes:
+        warnings.warn(note, CausaloptWarning, stacklevel=5)
     return _result(
         verified,
         check,
@@ -297,7 +303,7 @@ def run_fast_path(
     with ledger.phase("verify"):
         verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
     if not check.passed:
-        raise _refusal(name, solution, check)
+        raise refusal(name, solution, check)
     notes = []
     if options.isolate:
         notes.append(f"{name} ran in this process: isolate is for solvers, and had no effect.")
@@ -334,7 +340,7 @@ def solve_program(
 
         backend = IsolatedBackend(backend, options.memory_limit)
     options = options.replace(start=options.check_start(program.n_columns))
-    shown = _unused_options(backend, options)  # what the user must hear of; other notes stay on the result
+    shown = unused_options(backend, options)  # what the user must hear of; other notes stay on the result
     notes: list[str] = []
     solution = _trivial(program)
     if solution is not None:
@@ -342,16 +348,15 @@ def solve_program(
     else:
         solution, verified, check, notes = _solve_in_parts(program, backend, options, tolerances, ledger)
     if not check.passed:
-        raise _refusal(f"{backend.name} {backend.version()}", solution, check)
-    if verified.termination.limit is not Limit.NONE and verified.termination.reason is not Reason.OPTIMAL:
-        gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
-        shown.append(f"{backend.name} stopped at its {verified.termination.limit} limit with a gap of {gap}.")
+        raise refusal(f"{backend.name} {backend.version()}", solution, check)
+    shown += limit_notes(backend, verified, check)
     for note in shown:
         warnings.warn(note, CausaloptWarning, stacklevel=4)
     return verified_result(verified, check, ledger, backend, reason, shown + notes)
 
 
-def _unused_options(backend: Backend, options: SolveOptions) -> list[str]:
+def unused_options(backend: Backend, options: SolveOptions) -> list[str]:
+    """Return, in words, which options the backend cannot use."""
     asked = {
         "start": options.start is not None,
         "seed": options.seed != 0,
@@ -387,6 +392,7 @@ def _solve_in_parts(
 ) -> tuple[Solution, Solution, Verification, list[str]]:
     with ledger.phase("compile"):
         reduced, restore = reduction.reduce(program)
+        options = options.replace(start=restore.start(options.start))
         if reduction.has_crossed_bounds(reduced):
             solution = Solution(
                 Termination(Reason.INFEASIBLE, raw="rows or bounds of one variable contradict each other")
@@ -421,7 +427,7 @@ def _solve_in_parts(
 
 def _verified(
     program: Program,
-    restore: reduction.Restore,
+    restore: reduction.Step,
     options: SolveOptions,
     tolerances: Tolerances | None,
     ledger: Ledger,
@@ -447,7 +453,7 @@ def _try_methods(
     for method in methods:
         what_next = "; tried again." if method != methods[-1] else "."
         try:
-            solution = settle(program, backend, options, backend.solve(program, options, method), method)
+            solution = settle(program, backend, options, backend.solve(program, options, method))
         except SolverFailure as error:
             failure = failure or error
             notes.append(f"{backend.name} ({method}) failed: {error}")
@@ -459,7 +465,7 @@ def _try_methods(
         stopped = solution.termination.limit is not Limit.NONE
         found = trial[1].termination
         inconclusive = found.reason in (Reason.NO_SOLUTION, Reason.ERROR) or (
-            found.reason is Reason.FEASIBLE and not program.integer.any()  # an LP or QP can be settled
+            found.reason is Reason.FEASIBLE and program.problem_class in (ProblemClass.LP, ProblemClass.CONVEX_QP)
         )
         if check.passed and (stopped or not inconclusive):
             return *trial, notes
@@ -476,73 +482,17 @@ def _usefulness(trial: tuple[Solution, Solution, Verification]) -> tuple[bool, f
     return check.passed and verified.termination.has_solution, -np.inf if check.gap is None else -check.gap
 
 
-def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution, method: str) -> Solution:
-    """Decide between infeasible and unbounded, where the solver could not, by further solves that are linear.
-
-    The same constraints without objective are an LP or MILP. It also settles a QP that the solver calls infeasible,
-    as HiPO has done to feasible ones, and a continuous program that it calls unbounded, as the active-set method has
-    done to bounded ones: a feasible program is unbounded exactly where some direction improves for ever.
-    """
-    reason, raw = solution.termination.reason, solution.termination.raw
-    quadratic = program.Q is not None and program.Q.nnz > 0
-    continuous = not program.integer.any()
-    doubtful = (reason is Reason.INFEASIBLE and quadratic) or (reason is Reason.UNBOUNDED and continuous)
-    undecided = reason is Reason.NO_SOLUTION or (reason is Reason.FEASIBLE and quadratic)
-    if not doubtful and not (undecided and solution.termination.limit is Limit.NONE):
-        return solution
-    feasibility = program.replace(c=np.zeros(program.n_columns), Q=None, constant=0.0, convex=True)
-    if feasibility.problem_class not in backend.classes:
-        return solution
-    first = backend.methods(feasibility, options)[0]
-    options = options.replace(start=None)
-    second = backend.solve(feasibility, options, first)
-    raw = f"{raw}, settled by a solve without objective"
-    if second.termination.reason is Reason.INFEASIBLE:
-        return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
-    if not second.termination.has_solution:
-        return solution
-    unbounded = _says_unbounded(solution)
-    if continuous and (unbounded or reason is Reason.FEASIBLE):
-        ray = backend.solve(_directions(program), options, first)
-        unbounded = ray.termination.reason is Reason.OPTIMAL and _improves(program, ray)
-    if unbounded:
-        return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None, row_dual=None)
-    if doubtful:
-        return solution.replace(termination=Termination(Reason.NO_SOLUTION, raw=f"{raw}: it is not"))
-    return solution
+def limit_notes(backend: Backend, solution: Solution, check: Verification) -> list[str]:
+    """Return, in words, the limit that stopped a solve before its answer was proven, if one did."""
+    termination = solution.termination
+    if termination.limit is Limit.NONE or termination.reason is Reason.OPTIMAL:
+        return []
+    gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
+    return [f"{backend.name} stopped at its {termination.limit} limit with a gap of {gap}."]
 
 
-def _says_unbounded(solution: Solution) -> bool:
-    return solution.termination.reason is Reason.UNBOUNDED or "unbounded" in solution.termination.raw.lower()
-
-
-def _directions(program: Program) -> Program:
-    """Return the LP of the best direction in which one can go for ever without leaving the constraints or curving."""
-    A = program.A
-    low, high = np.isfinite(program.row_lower), np.isfinite(program.row_upper)
-    row_lower, row_upper = np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf)
-    if program.Q is not None:
-        A = sp.vstack([A, program.Q + sp.tril(program.Q, -1).T], format="csr")
-        flat = np.zeros(program.n_columns)
-        row_lower, row_upper = np.concatenate([row_lower, flat]), np.concatenate([row_upper, flat])
-    return program.replace(
-        A=A,
-        row_lower=row_lower,
-        row_upper=row_upper,
-        lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
-        upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
-        Q=None,
-        constant=0.0,
-        rows=(),
-    )
-
-
-def _improves(program: Program, ray: Solution) -> bool:
-    gain = (ray.objective or 0.0) * (1.0 if program.maximize else -1.0)
-    return gain > 1e-6 * float(np.abs(program.c).max(initial=0.0))
-
-
-def _refusal(solver: str, solution: Solution, check: Verification) -> VerificationError:
+def refusal(solver: str, solution: Solution, check: Verification) -> VerificationError:
+    """Return the error for an answer that did not survive recomputation."""
     claim = f"{solution.termination} with objective {solution.objective}"
     return VerificationError(
         f"{solver} claimed {claim}, but recomputed from the data: {'; '.join(check.problems)}. "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from time import perf_counter
 
-from causalopt.errors import OptionError
+from causalopt.errors import CausaloptWarning, OptionError
 from causalopt.modeling.program import Program
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
@@ -28,6 +29,10 @@ class Lane:
     ledger : Ledger
     programs : int
         How many were solved so far.
+    warnings, log : list of str, str
+        Of all programs.
+    last : Result or None
+        Of the last one.
     """
 
     solver: str
@@ -39,6 +44,7 @@ class Lane:
     def __post_init__(self) -> None:
         self.programs = 0
         self.warnings: list[str] = []
+        self.log = ""
         self.last: Result | None = None
         limit = self.options.time_limit
         self.deadline = float("inf") if limit is None else perf_counter() + limit
@@ -76,8 +82,14 @@ class Lane:
             result = solve_program(program, backend, options, self.tolerances, self.ledger, reason)
         self.programs += 1
         self.warnings += [note for note in result.warnings if note not in self.warnings]
+        self.log += result.log
         self.last = result
         return result
+
+    def warn(self, note: str) -> None:
+        """Warn the user, and keep the note for the result."""
+        self.warnings.append(note)
+        warnings.warn(note, CausaloptWarning, stacklevel=6)
 
     def _by_tangents(self, program: Program, backend: Backend, options: SolveOptions, reason: str) -> Result:
         from causalopt.solving.dispatch import refusal, verified_result

@@ -92,6 +92,7 @@ def _is_number(value: Any, kind: type = numbers.Real) -> bool:
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Word the message for a name that does not exist: the nearest ones that do, or all."""
     known = sorted(known)
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    by_lower = {word.lower(): word for word in known}
+    near = [by_lower[word] for word in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(known[:40])}."
     return f"Unknown {what} {name!r}. {hint}"

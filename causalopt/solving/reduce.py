@@ -5,54 +5,76 @@
 - Bounds of integer columns become whole numbers: HiGHS answers wrongly where they are not.
 - Bounds that cross by no more than rounding are made to meet: solvers refuse them.
 - Fixed columns leave the quadratic form, where they would only look like negative curvature.
-- Rows and objectives in very large or small units are rescaled by powers of two, since solvers' tolerances are
-  absolute.
+- Columns, rows and objectives in very large or small units are rescaled by powers of two, since solvers' tolerances
+  are absolute.
 - A program whose rows fall into unconnected parts is split, and the parts are solved apart.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
 from causalopt.modeling.program import Bools, Floats, Ints, ProblemClass, Program
 from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.solving.units import GOOD_SCALE, column_units, in_units, power_of_two
 
-Restore = Callable[[Solution], Solution]
-
-#: Largest coefficients outside this range are rescaled.
-GOOD_SCALE = (1e-3, 1e4)
+Step = Callable[[Solution], Solution]
 
 #: Programs with more parts than this are solved whole: a solver call has a cost of its own.
 MOST_PARTS = 1000
 
 
-def reduce(program: Program) -> tuple[Program, Restore]:
-    """Return an equivalent program, and the function that maps its solution back to `program`."""
-    steps: list[Restore] = []
-    if program.problem_class in (ProblemClass.CONVEX_QP, ProblemClass.CONVEX_MIQP):
-        program = program.replace(convex=True)  # as every program made from it will be
-    for step in (
-        _idle_rows_out,
-        _singletons_to_bounds,
-        _whole_bounds,
-        _close_crossings,
-        _fixed_out_of_quadratic,
-        _rescale_rows,
-        _rescale_objective,
-    ):
-        program, restore = step(program)
-        if restore is not None:
-            steps.append(restore)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Restore:
+    """The way back from a reduced program: called with its solution, it returns that of the program itself.
 
-    def restore_all(solution: Solution) -> Solution:
-        for restore in reversed(steps):
-            solution = restore(solution)
+    Attributes
+    ----------
+    steps : tuple of callables
+        One for each reduction that changes solutions, in the order of the reductions.
+    unit : (n,) array or None
+        The units that the reduced program measures columns in.
+    """
+
+    steps: tuple[Step, ...]
+    unit: Floats | None = None
+
+    def __call__(self, solution: Solution) -> Solution:
+        """Map a solution back."""
+        for step in reversed(self.steps):
+            solution = step(solution)
         return solution
 
-    return program, restore_all
+    def start(self, values: Floats | None) -> Floats | None:
+        """Map a point of the program to the reduced one, the other way."""
+        return values if values is None or self.unit is None else values / self.unit
+
+
+def reduce(program: Program) -> tuple[Program, Restore]:
+    """Return an equivalent program, and what maps its solution back to `program`."""
+    steps: list[Step] = []
+    if program.problem_class in (ProblemClass.CONVEX_QP, ProblemClass.CONVEX_MIQP):
+        program = program.replace(convex=True)  # as every program made from it will be
+    for reduction in (_idle_rows_out, _singletons_to_bounds, _whole_bounds, _close_crossings, _fixed_out_of_quadratic):
+        program, step = reduction(program)
+        steps += [] if step is None else [step]
+    unit = column_units(program)
+    if unit is not None:
+        program = in_units(program, unit)
+        steps.append(partial(_in_old_units, unit))
+    for reduction in (_rescale_rows, _rescale_objective):
+        program, step = reduction(program)
+        steps += [] if step is None else [step]
+    return program, Restore(tuple(steps), unit)
+
+
+def _in_old_units(unit: Floats, solution: Solution) -> Solution:
+    return solution if solution.x is None else solution.replace(x=solution.x * unit)
 
 
 def has_crossed_bounds(program: Program) -> bool:
@@ -78,7 +100,7 @@ def _rounding_crossings(program: Program) -> tuple[Bools, Bools]:
     return by_rounding(program.lower, program.upper, 1.0), rows
 
 
-def _close_crossings(program: Program) -> tuple[Program, Restore | None]:
+def _close_crossings(program: Program) -> tuple[Program, Step | None]:
     columns, rows = _rounding_crossings(program)
     if not (columns.any() or rows.any()):
         return program, None
@@ -89,7 +111,7 @@ def _close_crossings(program: Program) -> tuple[Program, Restore | None]:
     return closed, None
 
 
-def _idle_rows_out(program: Program) -> tuple[Program, Restore | None]:
+def _idle_rows_out(program: Program) -> tuple[Program, Step | None]:
     free = np.isneginf(program.row_lower) & np.isposinf(program.row_upper)
     empty = np.diff(program.A.indptr) == 0
     kept = ~(free | (empty & (program.row_lower <= 1e-9) & (program.row_upper >= -1e-9)))
@@ -112,7 +134,7 @@ def _idle_rows_out(program: Program) -> tuple[Program, Restore | None]:
     return reduced, restore
 
 
-def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
+def _singletons_to_bounds(program: Program) -> tuple[Program, Step | None]:
     counts = np.diff(program.A.indptr)
     single = np.flatnonzero(counts == 1)
     if len(single) == 0:
@@ -159,7 +181,7 @@ def _singletons_to_bounds(program: Program) -> tuple[Program, Restore | None]:
     return reduced, restore
 
 
-def _whole_bounds(program: Program) -> tuple[Program, Restore | None]:
+def _whole_bounds(program: Program) -> tuple[Program, Step | None]:
     """Round the bounds of integer columns inwards, but for what may be a rounding error."""
     if not program.integer.any():
         return program, None
@@ -175,7 +197,7 @@ def _whole_bounds(program: Program) -> tuple[Program, Restore | None]:
     return rounded, None
 
 
-def _fixed_out_of_quadratic(program: Program) -> tuple[Program, Restore | None]:
+def _fixed_out_of_quadratic(program: Program) -> tuple[Program, Step | None]:
     fixed = program.lower == program.upper
     if program.Q is None or not fixed.any():
         return program, None
@@ -194,11 +216,7 @@ def _fixed_out_of_quadratic(program: Program) -> tuple[Program, Restore | None]:
     return reduced, None  # x and the row multipliers are the same
 
 
-def _power_of_two(values: Floats) -> Floats:
-    return np.asarray(2.0 ** -np.round(np.log2(values)))
-
-
-def _rescale_rows(program: Program) -> tuple[Program, Restore | None]:
+def _rescale_rows(program: Program) -> tuple[Program, Step | None]:
     if program.A.nnz == 0 or (
         np.abs(program.A.data).min() >= GOOD_SCALE[0] and np.abs(program.A.data).max() <= GOOD_SCALE[1]
     ):
@@ -208,7 +226,7 @@ def _rescale_rows(program: Program) -> tuple[Program, Restore | None]:
     if not bad.any():
         return program, None
     factor = np.ones(program.n_rows)
-    factor[bad] = _power_of_two(largest[bad])
+    factor[bad] = 1.0 / power_of_two(largest[bad])
     reduced = program.replace(
         A=sp.csr_matrix(sp.diags_array(factor) @ program.A),
         row_lower=program.row_lower * factor,
@@ -224,13 +242,13 @@ def _rescale_rows(program: Program) -> tuple[Program, Restore | None]:
     return reduced, restore
 
 
-def _rescale_objective(program: Program) -> tuple[Program, Restore | None]:
+def _rescale_objective(program: Program) -> tuple[Program, Step | None]:
     largest = float(np.abs(program.c).max(initial=0.0))
     if program.Q is not None:
         largest = max(largest, float(np.abs(program.Q.data).max(initial=0.0)))
     if largest == 0.0 or GOOD_SCALE[0] <= largest <= GOOD_SCALE[1]:
         return program, None
-    factor = float(_power_of_two(np.array([largest]))[0])
+    factor = 1.0 / float(power_of_two(np.array([largest]))[0])
     reduced = program.replace(
         c=program.c * factor,
         Q=None if program.Q is None else program.Q * factor,

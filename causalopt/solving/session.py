@@ -46,7 +46,8 @@ class Session:
     >>> with Session(program, "highs") as session:
     ...     first = session.solve()
     ...     second = session.solve(c=[3.0, 2.0])
-    >>> first.objective, second.objective, session.memory
+    ...     kept = session.memory
+    >>> first.objective, second.objective, kept
     (1.0, 2.0, 'simplex basis')
     """
 

@@ -13,6 +13,7 @@ from causalopt.modeling.program import Floats, ProblemClass, Program, symmetric_
 from causalopt.solving.branching import proven_bound
 from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
 from causalopt.solving.result import Reason, Solution, Termination
+from causalopt.solving.units import column_units, in_units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,13 +187,25 @@ def verify(
         With `problems` where a claim did not survive.
     """
     tolerances = tolerances or Tolerances()
-    termination = solution.termination
-    if not termination.has_solution:
+    if not solution.termination.has_solution:
         return solution, _verify_without_solution(program, solution)
     x = solution.x
     if x is None or x.shape != (program.n_columns,) or not np.isfinite(x).all():
         problem = "a solution was claimed, but its values are missing or not finite"
         return solution, Verification(problems=(problem,))
+    unit = column_units(program)
+    if unit is None:
+        return _verify_point(program, solution, x, gap, tolerances)
+    # Columns in millionths or millions are checked in units in which tolerances mean something.
+    verified, check = _verify_point(in_units(program, unit), solution, x / unit, gap, tolerances)
+    row, column, _ = scaled_violations(program, x)
+    return verified, dataclasses.replace(check, row_violation=row, bound_violation=column)
+
+
+def _verify_point(
+    program: Program, solution: Solution, x: Floats, gap: float, tolerances: Tolerances
+) -> tuple[Solution, Verification]:
+    termination = solution.termination
     problems = []
     row, column, scaled = scaled_violations(program, x)
     if scaled > tolerances.feasibility:
@@ -201,6 +214,8 @@ def verify(
     integrality = float(np.abs(whole - np.round(whole)).max(initial=0.0))
     if integrality > tolerances.integrality:
         problems.append(f"an integer variable is {integrality:.3g} away from a whole number")
+    elif integrality > 0 and not problems:
+        problems += _wrong_when_rounded(program, x, tolerances)
     value = program.objective(x)
     scale, rounding = objective_scale(program, x, value)
     if (
@@ -233,6 +248,15 @@ def verify(
         relative = 0.0
     check = dataclasses.replace(check, gap=relative)
     return solution.replace(termination=settle_termination(termination, check, target)), check
+
+
+def _wrong_when_rounded(program: Program, x: Floats, tolerances: Tolerances) -> list[str]:
+    """Look whether rows survive the rounding of almost whole values: behind a big M they may not."""
+    rounded = np.where(program.integer, np.round(x), x)
+    row, _, scaled = scaled_violations(program, rounded)
+    if scaled <= max(tolerances.feasibility, tolerances.integrality):
+        return []
+    return [f"a constraint is violated by {row:.3g} once almost whole values are rounded"]
 
 
 def _verify_without_solution(program: Program, solution: Solution) -> Verification:

@@ -61,6 +61,10 @@ def infeasible(program: Program, truth):
     return truth.replace(termination=Termination(Reason.INFEASIBLE, raw="Infeasible"), x=None, objective=None)
 
 
+def unbounded(program: Program, truth):
+    return truth.replace(termination=Termination(Reason.UNBOUNDED, raw="Unbounded"), x=None, objective=None)
+
+
 def only_feasible(program: Program, truth):
     """What HiPO says where it ends without a verdict: a feasible point, not the optimum."""
     unknown = Termination(Reason.FEASIBLE, raw="Unknown")

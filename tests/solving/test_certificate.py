@@ -99,6 +99,13 @@ def test_the_residual_of_an_unbounded_program_is_large_in_any_units(unit):
     assert 0.25 <= residual <= 1.0
 
 
+def test_a_wrong_sign_on_an_open_side_is_charged_with_a_step_from_the_point():
+    program = Program.from_arrays([1.0, -0.25], lower=0.0)
+    assert dual_bound(program, np.array([0.0, 3.0]), np.zeros(0))[0] == pytest.approx(-0.25 * (1.0 + 3.0))
+    flipped = program.replace(c=-program.c, maximize=True)
+    assert dual_bound(flipped, np.array([0.0, 3.0]), np.zeros(0))[0] == pytest.approx(0.25 * (1.0 + 3.0))
+
+
 # --- multipliers from x alone
 
 

@@ -1,0 +1,89 @@
+"""Claims of infeasible and unbounded, settled by further solves."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.backend import Backend
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Limit, Reason, Solution, Termination
+
+
+def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution) -> Solution:
+    """Decide between infeasible and unbounded, where the solver could not, by further solves.
+
+    The same constraints without objective are an LP or MILP. It also settles a QP that the solver calls infeasible,
+    as HiPO has done to feasible ones, and an LP or convex QP that it calls unbounded, as the active-set method has
+    done to bounded ones: a feasible one is unbounded exactly where some direction improves for ever. A nonconvex QP
+    that the solver ends without a bound is unbounded where some direction curves downwards for ever.
+    """
+    reason, raw = solution.termination.reason, solution.termination.raw
+    quadratic = program.Q is not None and program.Q.nnz > 0
+    convex = program.problem_class in (ProblemClass.LP, ProblemClass.CONVEX_QP)
+    nonconvex = program.problem_class is ProblemClass.NONCONVEX_QP
+    doubtful = (reason is Reason.INFEASIBLE and quadratic) or (reason is Reason.UNBOUNDED and convex)
+    unproven = (quadratic and convex) or (nonconvex and solution.bound is None)
+    undecided = reason is Reason.NO_SOLUTION or (reason is Reason.FEASIBLE and unproven)
+    if not doubtful and not (undecided and solution.termination.limit is Limit.NONE):
+        return solution
+    feasibility = program.replace(c=np.zeros(program.n_columns), Q=None, constant=0.0, convex=True)
+    if feasibility.problem_class not in backend.classes:
+        return solution
+    first = backend.methods(feasibility, options)[0]
+    options = options.replace(start=None)
+    second = backend.solve(feasibility, options, first)
+    raw = f"{raw}, settled by a solve without objective"
+    if second.termination.reason is Reason.INFEASIBLE:
+        return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
+    if not second.termination.has_solution:
+        return solution
+    unbounded = _says_unbounded(solution)
+    if (convex or nonconvex) and (unbounded or reason is Reason.FEASIBLE):
+        directions = _directions(program)
+        ray = backend.solve(directions, options, backend.methods(directions, options)[0])
+        improves = ray.termination.reason is Reason.OPTIMAL and _improves(directions, ray)
+        unbounded = improves or (unbounded and nonconvex)  # a nonconvex program may fall without such a direction
+    if unbounded:
+        return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None, row_dual=None)
+    if doubtful:
+        return solution.replace(termination=Termination(Reason.NO_SOLUTION, raw=f"{raw}: it is not"))
+    return solution
+
+
+def _says_unbounded(solution: Solution) -> bool:
+    return solution.termination.reason is Reason.UNBOUNDED or "unbounded" in solution.termination.raw.lower()
+
+
+def _directions(program: Program) -> Program:
+    """Return the program of the best direction in which one can go for ever without leaving the constraints.
+
+    Where the program is convex that is the LP of directions without curvature, else the steepest curve downwards.
+    """
+    A, c, q = program.A, program.c, None
+    low, high = np.isfinite(program.row_lower), np.isfinite(program.row_upper)
+    row_lower, row_upper = np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf)
+    if program.problem_class is ProblemClass.NONCONVEX_QP:
+        c, q = np.zeros(program.n_columns), program.Q
+    elif program.Q is not None:
+        A = sp.vstack([A, program.Q + sp.tril(program.Q, -1).T], format="csr")
+        flat = np.zeros(program.n_columns)
+        row_lower, row_upper = np.concatenate([row_lower, flat]), np.concatenate([row_upper, flat])
+    return program.replace(
+        c=c,
+        A=A,
+        row_lower=row_lower,
+        row_upper=row_upper,
+        lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
+        upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
+        Q=q,
+        constant=0.0,
+        rows=(),
+    )
+
+
+def _improves(directions: Program, ray: Solution) -> bool:
+    gain = (ray.objective or 0.0) * (1.0 if directions.maximize else -1.0)
+    cost = directions.c if directions.Q is None else directions.Q.data
+    return gain > 1e-6 * float(np.abs(cost).max(initial=0.0))
