@@ -52,8 +52,8 @@ def cbps_scores(x: Floats, responds: Floats, iterations: int = 200) -> Floats:
     """Return just-identified covariate-balancing propensity scores (Imai and Ratkovic 2014, JRSS B 76:243).
 
     The logit whose inverse probabilities balance the covariates exactly: sum (R_i / p_i - 1) (1, X_i) = 0. This is the
-    optimality condition of the convex function sum (1 - R_i) eta_i + R_i exp(-eta_i), minimised by Newton's method. Where
-    no scores balance exactly, those of least squared imbalance are returned.
+    optimality condition of the convex function sum (1 - R_i) eta_i + R_i exp(-eta_i), minimised by Newton's method.
+    Where no scores balance exactly, those of least squared imbalance are returned.
     """
     design, r = _design(x), np.asarray(responds, dtype=float)
     beta = np.zeros(design.shape[1])
