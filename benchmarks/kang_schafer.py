@@ -131,7 +131,7 @@ def report(table: pd.DataFrame, console: Console) -> None:
             published = PUBLISHED.get((name, label))
             shown.add_row(
                 label if first else "",
-                f"{group['cv'].mean():.4f}" if first else "",
+                f"{group['cv'].mean():.4f} +- {group['cv'].std() / np.sqrt(len(group)):.4f}" if first else "",
                 f"{published[0]:.4f}" if first and published else "",
                 estimator,
                 f"{error.mean():.2f}",
