@@ -66,7 +66,8 @@ def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
                 f"Column {name!r} of the {what} is not numeric (its type is {series.dtype}, its first value "
                 f"{series.iloc[0]!r}). Convert it to numbers, or to a category: df[{name!r}].astype('category')."
             )
-        values = series.to_numpy(dtype=float, na_value=np.nan) if series.hasnans else series.to_numpy(dtype=float)
+        extension = not isinstance(series.dtype, np.dtype)
+        values = series.to_numpy(dtype=float, na_value=np.nan) if extension else series.to_numpy(dtype=float)
         if not np.isfinite(values.sum()):
             refuse_rows(np.isnan(values), frame.index, f"Column {name!r} of the {what} has missing values")
             refuse_rows(np.isinf(values), frame.index, f"Column {name!r} of the {what} has infinite values")

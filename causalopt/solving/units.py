@@ -73,7 +73,7 @@ def _looks_odd(program: Program) -> bool:
         if float(np.abs(program.Q.data).min()) < low**2:
             return True
     box = _box(program)
-    if ((box > 0) & (box < low)).any():
+    if ((box > 0) & (box < low) | np.isfinite(box) & (box > high)).any():
         return True
     if program.A.nnz == 0:
         return False
@@ -103,7 +103,7 @@ def _some_column_is_small(matrix: Any, largest: Floats, block: int = 1 << 20) ->
     held, moderate = np.zeros((2, matrix.shape[1]), dtype=bool)
     lengths = np.diff(matrix.indptr)
     # Rows in blocks of bounded size, the longest row first: one that holds every column is often enough.
-    longest = int(np.argmax(lengths))
+    longest = len(lengths) - 1 - int(np.argmax(lengths[::-1]))  # of several the last: builders put sums there
     stops = np.flatnonzero(np.diff(matrix.indptr // block)) + 1
     for first, stop in [(longest, longest + 1), *pairwise([0, *stops.tolist(), matrix.shape[0]])]:
         part = slice(int(matrix.indptr[first]), int(matrix.indptr[stop]))
