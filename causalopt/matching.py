@@ -220,7 +220,7 @@ def match_graph(
         Columns in which both units of a pair must have the same value.
     calipers : mapping from column to float
         Largest absolute difference in each of these columns; |treated - control| <= caliper as plain floating-point
-        numbers, so that 0.3 - 0.2 is not within 0.1 (use `rounding`, or a caliper a little larger).
+        numbers, so that 0.4 - 0.3 is not within 0.1 (use a caliper a little larger where that matters).
     rounding : int or mapping from column to int, optional
         Round caliper columns to so many decimals first.
     treated, control : object, optional

@@ -139,7 +139,7 @@ class FlowSession:
         self._n = n
         if self._state[arc] != 0:
             self._counts[arc] = 1.0 if missing >= 0 else -1.0
-            self._state[arc] = -1.0
+            self._state[arc] = -1.0 if missing else 1.0
         elif missing * sign < 0:
             self._restart(n)
             return

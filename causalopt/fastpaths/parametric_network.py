@@ -78,7 +78,7 @@ class PairNetwork:
         m, r = self.size, len(self.supply)
         rows = np.concatenate([self.suppliers, r + self.receivers, np.full(m, r + len(self.capacity))])
         columns = np.tile(np.arange(m), 3)
-        return sp.csr_matrix((np.ones(3 * m), (rows, columns)))
+        return sp.csr_matrix((np.ones(3 * m), (rows, columns)), shape=(r + len(self.capacity) + 1, m))
 
     def program(self, n: int, weights: Floats | float = 0.0) -> Program:
         """Return the LP of the heaviest n pairs; its optimal vertices are whole numbers."""

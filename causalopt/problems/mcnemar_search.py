@@ -26,6 +26,8 @@ def by_matching(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResul
 
     if lane.options.solver_options:
         raise OptionError(f"matching takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
+    if lane.options.isolate:
+        lane.warn("matching ran in this process: isolate is for solvers, and had no effect.")
     with lane.ledger.phase("solve"):
         plus, minus = problem.matched
         if problem.n > len(plus) + len(minus):
@@ -88,6 +90,7 @@ def _assembled(
             checked=f"both sets recomputed from the data: {problem.n:,} discordant pairs each, no unit twice",
             proof=proof,
         ),
+        "log": lane.log,
         "warnings": tuple(lane.warnings),
     }
     return RobustMcNemarResult(**fields, problem=problem, most=most, least=least)

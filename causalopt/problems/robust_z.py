@@ -100,6 +100,8 @@ class RobustZProblem(Problem):
         self.treated_outcome = read_outcome(treated_outcome, graph.treated, "treated")
         self.control_outcome = read_outcome(control_outcome, graph.control, "control")
         self.network = PairNetwork.merged(graph.i, graph.j, self.treated_outcome, self.control_outcome)
+        if not np.isfinite(self.network.delta).all():
+            raise DataError("The outcomes are so large that their differences overflow; divide them by a constant.")
         self.n = read_pairs(pairs, graph)
         self.data_seconds = perf_counter() - began
 
@@ -236,6 +238,12 @@ class RobustZProblem(Problem):
         """Return a result of one program of a formulation as it is."""
         return result
 
+    def solvers(self, formulation: str | None = None) -> pd.DataFrame:
+        """Return what can answer the problem here, and what stands in the way."""
+        from causalopt.problems.robust_z_search import able_solvers
+
+        return able_solvers(self, self.formulation_name(formulation))
+
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error for an n that is larger than the largest matching."""
         return too_many_pairs(self.n, self.graph.largest)
@@ -255,9 +263,13 @@ class RobustZProblem(Problem):
 
 def too_many_pairs(n: int, largest: int) -> InfeasibleError:
     """Return the error for more pairs than the graph has."""
+    what_next = (
+        f"Take pairs={largest} or fewer (pairs='largest'), or loosen the calipers and exact keys."
+        if largest >= 2
+        else "Loosen the calipers and exact keys."
+    )
     return InfeasibleError(
-        f"There are no {n:,} pairs: the largest n is {largest:,}, the size of the largest matching of good matches. "
-        f"Take pairs={largest} or fewer (pairs='largest'), or loosen the calipers and exact keys.",
+        f"{n:,} pairs cannot be formed: the largest n is {largest:,}, the size of the largest matching. {what_next}",
         {"asked": n, "largest": largest},
     )
 

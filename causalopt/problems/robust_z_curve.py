@@ -14,7 +14,7 @@ import pandas as pd
 
 from causalopt.errors import CausaloptWarning, DataError
 from causalopt.fastpaths.network_simplex_flow import FlowSession
-from causalopt.matching import match_graph
+from causalopt.matching import MatchGraph, match_graph
 from causalopt.problems.robust_z import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust_z_result import RobustZResult, check_level
 from causalopt.solving.options import unknown_name
@@ -82,7 +82,7 @@ def robust_z_test(
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
     graph = match_graph(df, treatment, exact, calipers, rounding, treated=treated, control=control)
     column = df[outcome]
-    numbers = _numbers(pairs, graph.largest)
+    numbers = _numbers(pairs, graph)
     first = numbers[0] if isinstance(numbers, list) else numbers
     problem = RobustZProblem(column.loc[graph.treated], column.loc[graph.control], graph, pairs=first)
     settings: dict[str, Any] = {"formulation": formulation, "time_limit": time_limit, "options": options}
@@ -94,17 +94,19 @@ def robust_z_test(
     return curve(problem, numbers, solver, progress=progress, **settings)
 
 
-def _numbers(pairs: Any, largest: int) -> Any:
+def _numbers(pairs: Any, graph: MatchGraph) -> Any:
     """Return a list of numbers of pairs where several are asked for, else `pairs` as it is."""
     if isinstance(pairs, str) and pairs == "curve":
-        if largest < 2:
-            raise too_many_pairs(2, largest)
-        return list(range(2, largest + 1))
+        if graph.largest < 2:
+            raise too_many_pairs(2, graph.largest)
+        return list(range(2, graph.largest + 1))
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         return pairs
-    numbers = sorted(set(pairs))
+    numbers = sorted({read_pairs(n, graph) for n in pairs})
     if not numbers:
         raise DataError("pairs names no number of pairs.")
+    if numbers[-1] > graph.largest:
+        raise too_many_pairs(numbers[-1], graph.largest)
     return numbers
 
 
@@ -120,12 +122,7 @@ def curve(
 
     `parametric` starts each from the last one's basis. Interrupted, what was solved is returned, with a warning.
     """
-    largest = problem.graph.largest
-    if numbers is None:
-        numbers = _numbers("curve", largest)
-    checked = [read_pairs(n, problem.graph) for n in numbers]
-    if checked[-1] > largest:
-        raise too_many_pairs(checked[-1], largest)
+    checked = _numbers("curve" if numbers is None else numbers, problem.graph)
     rows: list[dict[str, Any]] = []
     solve_one = _solver_of_curve(problem, solver, settings)
     with _progress_bar(len(checked), progress) as advance:
@@ -186,7 +183,8 @@ def _progress_bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task("robust Z", total=total)
         yield lambda: bar.advance(task)
 

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalopt.errors import SolverFailure
-from causalopt.fastpaths.parametric import Line, Point, Relaxation, hull_minimum, largest, z_of, z_of_ratio
+from causalopt.fastpaths.parametric_hull import (
+    EXACT,
+    Line,
+    Point,
+    Relaxation,
+    hull_minimum,
+    largest,
+    relative_gap,
+    z_of,
+    z_of_ratio,
+)
 from causalopt.fastpaths.parametric_network import statistic
 from causalopt.modeling.program import Floats, Ints, Program
 from causalopt.problems.robust_z_models import Matchings
@@ -158,10 +168,14 @@ class Fractional(Search):
 
     def run(self) -> Found:
         """Search the hull, and what it leaves open."""
-        found = largest(self.ask, lambda point: statistic(self.delta, point.flow)[0], self.n)
+        found = largest(
+            self.ask, lambda point: statistic(self.delta, point.flow)[0], self.n, deadline=self.lane.deadline
+        )
         if found is None:
             raise self.problem.infeasible(Result(status=Termination(Reason.INFEASIBLE)))
-        best, bound = found
+        best, bound, ended = found
+        if not ended:
+            self.stopped = "time"
         if best.s >= -ZERO * self.n:
             return self.found(best.flow, bound, Proof.CERTIFIED)
         return self.small()
@@ -174,7 +188,7 @@ class Fractional(Search):
         floor = relaxation.ratio
         for _ in range(MOST_STEPS):
             z, limit = -z_of_ratio(best.ratio, self.n), -z_of_ratio(floor, self.n)
-            if limit - z <= 1e-9 * max(1.0, abs(z)):
+            if limit <= z or relative_gap(z, limit) <= EXACT:
                 return self.found(best.flow, max(z, limit), Proof.CERTIFIED)
             point, bound = self.improved(best, relaxation)
             if point.ratio >= best.ratio * (1 - 1e-12) or self.stopped:

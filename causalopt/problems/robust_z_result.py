@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError, VerificationError
-from causalopt.fastpaths.parametric import EXACT, relative_gap
+from causalopt.fastpaths.parametric_hull import EXACT, relative_gap
 from causalopt.fastpaths.parametric_network import statistic
 from causalopt.modeling.program import Ints
 from causalopt.solving.result import Result
@@ -238,7 +238,7 @@ class RobustZResult(Result):
             allowed = sign * (cut - side.z) if sign * (cut - side.z) > 0 else np.inf
             distance = 0.0 if side.bound == side.z else abs(side.bound - side.z)
             relative = allowed / abs(side.z) if side.z != 0 else np.inf
-            rows.append((side.z, cut, allowed, relative, distance, bool(distance < allowed)))
+            rows.append((side.z, cut, allowed, relative, distance, bool(allowed == np.inf or distance < allowed)))
         names = ["z", "threshold", "allowable", "relative", "gap", "decides"]
         return pd.DataFrame(rows, index=pd.Index(["max", "min"], name="side"), columns=names)
 

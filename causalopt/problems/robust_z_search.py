@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalopt.errors import CausaloptWarning, InfeasibleError, OptionError, SolverNotAvailable
+from causalopt.errors import OptionError, SolverNotAvailable
 from causalopt.fastpaths.greedy import greedy
 from causalopt.fastpaths.network_simplex_flow import FlowSession
 from causalopt.fastpaths.parametric import Effort, Extreme, Side, extreme
 from causalopt.fastpaths.parametric_network import statistic
+from causalopt.problems.robust_z import too_many_pairs
 from causalopt.problems.robust_z_formulations import Bisection, Found, Fractional, Grid, Search, Surrogate
 from causalopt.problems.robust_z_result import PairVerification, RobustZResult, RobustZSide, verified_pairs
-from causalopt.solving.backend import backend_names
+from causalopt.solving.backend import backend_names, installed_backends
 from causalopt.solving.lane import Lane
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Termination
 from causalopt.solving.verify import Proof
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from causalopt.problems.robust_z import RobustZProblem
 
 PATHS = ("parametric", "greedy")
@@ -29,6 +31,8 @@ PATHS = ("parametric", "greedy")
 
 def search(problem: RobustZProblem, lane: Lane) -> RobustZResult:
     """Find both extremes with the solver or fast path asked for."""
+    if problem.n > problem.graph.largest:
+        raise too_many_pairs(problem.n, problem.graph.largest)
     solver = lane.solver
     if solver == "auto" and lane.formulation == "fractional":
         solver = "parametric"
@@ -64,6 +68,8 @@ def _by_path(
         raise OptionError(f"{path} takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
     if path == "parametric" and lane.formulation != "fractional":
         raise OptionError(f"parametric solves the formulation 'fractional', not {lane.formulation!r}.")
+    if lane.options.isolate:
+        lane.warn(f"{path} ran in this process: isolate is for solvers, and had no effect.")
     reason = "it was asked for" if lane.solver == path else f"{path} is an exact algorithm for this problem"
     with lane.ledger.phase("solve"):
         if path == "greedy":
@@ -99,9 +105,7 @@ def assemble(problem: RobustZProblem, lane: Lane, both: list[Found], last: Resul
     limit = Limit(stopped) if stopped else Limit.NONE
     reason = Reason.OPTIMAL if gap <= lane.options.gap else Reason.FEASIBLE
     if stopped and reason is Reason.FEASIBLE:
-        note = f"{last.solver} stopped at its {stopped} limit with a gap of {gap:.2g}."
-        lane.warnings.append(note)
-        warnings.warn(note, CausaloptWarning, stacklevel=5)
+        lane.warn(f"{last.solver} stopped at its {stopped} limit with a gap of {gap:.2g}.")
     check = PairVerification(
         checked=f"both matchings recomputed from the data: {problem.n:,} allowed pairs each, no unit twice, Z as found",
         proof=_weaker(maximum.proof, minimum.proof),
@@ -117,6 +121,7 @@ def assemble(problem: RobustZProblem, lane: Lane, both: list[Found], last: Resul
         "verification": check,
         "timing": lane.ledger.close(),
         "formulation": formulation,
+        "log": lane.log,
         "warnings": tuple(lane.warnings),
     }
     return RobustZResult(**fields, maximum=maximum, minimum=minimum, problem=problem)
@@ -139,7 +144,7 @@ def parametric_side(problem: RobustZProblem, sign: int, effort: Effort, session:
     """Return the exact extreme of one side."""
     found = extreme(Side(problem.network, problem.n, sign, session), effort)
     if found is None:
-        raise _too_many(problem)
+        raise too_many_pairs(problem.n, problem.graph.largest)
     return from_extreme(found)
 
 
@@ -153,11 +158,29 @@ def from_extreme(found: Extreme) -> Found:
 def _greedy_side(problem: RobustZProblem, sign: int) -> Found:
     found = greedy(problem.network, problem.n, sign)
     if found is None:
-        raise _too_many(problem)
+        raise too_many_pairs(problem.n, problem.graph.largest)
     flow, alone = found
     note = "" if alone else "the greedy list ran out of pairs: an assignment of the extreme sum stands in"
     return Found(flow, sign * statistic(problem.network.delta, flow)[0], np.inf, Proof.NONE, note=note)
 
 
-def _too_many(problem: RobustZProblem) -> InfeasibleError:
-    return problem.infeasible(Result(status=Termination(Reason.INFEASIBLE)))
+def able_solvers(problem: RobustZProblem, formulation: str) -> pd.DataFrame:
+    """Return what can answer the problem by a formulation: paths, and solvers of all of its programs."""
+    import pandas as pd
+
+    from causalopt.modeling.compile import compile_model
+    from causalopt.modeling.program import ProblemClass
+
+    rows = []
+    if formulation == "fractional":
+        rows.append({"solver": "parametric", "can solve": True, "note": "exact fast path"})
+        rows.append({"solver": "greedy", "can solve": True, "note": "heuristic"})
+    program = compile_model(problem.build(formulation))
+    quadratic = formulation in ("qip", "feasibility")
+    classes = {ProblemClass.LP, ProblemClass.MILP} | ({ProblemClass.NONCONVEX_MIQP} if quadratic else set())
+    for backend in installed_backends():
+        lacking = sorted(str(name) for name in classes - backend.classes)
+        note = f"does not solve a {lacking[0]}" if lacking else ""
+        note = note or backend.license().obstacle(program.n_columns + 1, program.n_rows, quadratic) or ""
+        rows.append({"solver": backend.name, "can solve": not note, "note": note})
+    return pd.DataFrame(rows).set_index("solver")

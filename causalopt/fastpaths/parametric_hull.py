@@ -1,0 +1,208 @@
+"""The planar hull of the sums S and V over all matchings of n pairs, as far as the robust Z statistic needs it.
+
+All that is known of the matchings here is an oracle for  max alpha S - beta V. On the side where |Z| is to be large,
+its largest value is at a vertex of the hull; where it is to be small, the hull bounds it. See `parametric`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from itertools import combinations, pairwise
+from time import perf_counter
+
+import numpy as np
+
+from causalopt.modeling.program import Ints
+
+#: Relative difference of Z up to which two values are the same: what is left of double precision.
+EXACT = 1e-9
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Point:
+    """One matching: its flow, and S and V in the side's sign and scale."""
+
+    s: float
+    v: float
+    flow: Ints
+
+    @property
+    def ratio(self) -> float:
+        """R = S^2 / V, zero where both are."""
+        return self.s * self.s / self.v if self.v > 0 else 0.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Line:
+    """A supporting line alpha S - beta V <= bound of the hull, and a matching found on it."""
+
+    alpha: float
+    beta: float
+    bound: float
+    point: Point
+    also: tuple[Point, ...] = ()
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All matchings known to lie on the line."""
+        return (self.point, *self.also)
+
+
+Ask = Callable[[float, float], Line | None]
+"""Solve  max alpha S - beta V  over the matchings; None where there is none."""
+
+
+def relative_gap(z: float, bound: float) -> float:
+    """Return |bound - z| / max(1, |z|), zero where they are equal (infinite values included)."""
+    if z == bound:
+        return 0.0
+    return abs(bound - z) / max(1.0, abs(z)) if np.isfinite(z) and np.isfinite(bound) else np.inf
+
+
+def z_of(s: float, v: float, n: int) -> float:
+    """Return Z of a point of the plane: infinite on and beyond the parabola n V = S^2, which no matching passes."""
+    if s <= 0:
+        return 0.0 if s == 0 else -z_of(-s, v, n)
+    spread = v - s * s / n
+    return s / float(np.sqrt(spread)) if spread > 1e-13 * v else np.inf
+
+
+def largest(
+    ask: Ask, z: Callable[[Point], float], n: int, *, tolerance: float = EXACT, deadline: float = np.inf
+) -> tuple[Point, float, bool] | None:
+    """Return the matching of largest Z, a bound on Z, and whether the search ended in time, where some S > 0.
+
+    Where no S is positive, the matching of largest S is returned with a bound of zero; None where there is no
+    matching of n pairs. Past the deadline the bound is that of the corners still open.
+    """
+    first = ask(1.0, 0.0)
+    if first is None:
+        return None
+    best = first.point
+    if best.s <= 1e-14 * n:
+        return best, 0.0, True
+    lines = [first]
+    value = z(best)
+    while np.isfinite(value):  # climb: the gradient of R at the best vertex leads to a better one, or none
+        line = ask(2.0 * best.v, best.s)
+        assert line is not None
+        lines.append(line)
+        found = z(line.point)
+        if not found > value * (1 + 1e-12):
+            break
+        best, value = line.point, found
+    if not np.isfinite(value):
+        return best, value, True
+    last = ask(0.0, 1.0)
+    assert last is not None
+    lines.append(last)
+    best = max((line.point for line in lines), key=z)
+    value = z(best)
+    lines.sort(key=lambda line: float(np.arctan2(line.beta, line.alpha)))
+    bound, late = value, False
+    stack = list(pairwise(lines))
+    while stack:
+        first, last = stack.pop()
+        corner = _corner(first, last)
+        if corner is None:
+            continue
+        level = z_of(*corner, n)
+        late = late or perf_counter() > deadline
+        if level <= value * (1 + tolerance) or late:
+            bound = max(bound, level)
+            continue
+        left, right = _ends(first, last)
+        line = ask(left.v - right.v, left.s - right.s)
+        assert line is not None
+        on_line = line.alpha * left.s - line.beta * left.v
+        rounding = 1e-11 * max(1.0, abs(line.alpha * left.s) + abs(line.beta * left.v))
+        if line.alpha * line.point.s - line.beta * line.point.v <= on_line + rounding:  # nothing beyond the edge
+            if line.bound > on_line + rounding:  # but the multipliers are too weak to prove it
+                bound = max(bound, level)
+                continue
+            line = dataclasses.replace(line, also=(left, right))
+        found = z(line.point)
+        if found > value:
+            best, value = line.point, found
+            if not np.isfinite(value):
+                return best, value, True
+        stack += [(first, line), (line, last)]
+    return best, max(bound, value), not late
+
+
+def _ends(first: Line, last: Line) -> tuple[Point, Point]:
+    """Return the matchings on two neighbouring lines that are nearest to their corner."""
+    left = max(first.points, key=lambda p: -p.s)
+    right = max(last.points, key=lambda p: p.s)
+    return left, right
+
+
+def _corner(first: Line, last: Line) -> tuple[float, float] | None:
+    """Return where two neighbouring lines meet; None where a known matching is on both, or they are parallel."""
+    left, right = _ends(first, last)
+    if (left.s, left.v) == (right.s, right.v) or left.s <= right.s or left.v <= right.v:
+        return None
+    determinant = first.beta * last.alpha - first.alpha * last.beta
+    if abs(determinant) < 1e-15:
+        return None
+    s = (first.beta * last.bound - last.beta * first.bound) / determinant
+    v = (first.alpha * last.bound - last.alpha * first.bound) / determinant
+    return s, v
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Relaxation:
+    """The least R over the hull of some matchings: a bound, where it is attained, and the matchings met on the way."""
+
+    ratio: float
+    ends: tuple[Point, Point]
+    share: float
+    points: tuple[Point, ...]
+
+
+def hull_minimum(ask: Ask, cutoff: float = np.inf) -> Relaxation | None:
+    """Minimise R = S^2 / V over the hull of the matchings, all with S > 0; stop at a bound of `cutoff`.
+
+    R is convex and homogeneous, so that the supporting line with the gradient of R at any point bounds R everywhere.
+    """
+    first = ask(-1.0, 0.0)
+    if first is None:
+        return None
+    points = [first.point]
+    ratio, ends, share = first.point.ratio, (first.point, first.point), 0.0
+    while True:
+        s = (1 - share) * ends[0].s + share * ends[1].s
+        v = (1 - share) * ends[0].v + share * ends[1].v
+        slope = s / v
+        unit = max(2 * slope, slope * slope)
+        line = ask(-2 * slope / unit, -slope * slope / unit)
+        assert line is not None
+        bound = -line.bound * unit
+        if bound >= ratio * (1 - 1e-12) or bound >= cutoff:
+            return Relaxation(min(bound, ratio), ends, share, (*points, line.point))
+        if any(p.s == line.point.s and p.v == line.point.v for p in points):
+            return Relaxation(bound, ends, share, tuple(points))  # rounding: nothing new can be found
+        points.append(line.point)
+        better = min((_edge_minimum(a, b) for a, b in combinations(points, 2)), key=lambda edge: edge[0])
+        if not better[0] < ratio:
+            return Relaxation(bound, ends, share, tuple(points))
+        ratio, ends, share = better
+
+
+def _edge_minimum(a: Point, b: Point) -> tuple[float, tuple[Point, Point], float]:
+    """Return the least R on the segment from a to b, its ends, and the share of b."""
+    ds, dv = b.s - a.s, b.v - a.v
+    shares = [0.0, 1.0]
+    if ds * dv != 0:
+        stationary = a.s / ds - 2 * a.v / dv  # where the derivative of (a.s + t ds)^2 / (a.v + t dv) is zero
+        if 0 < stationary < 1:
+            shares.append(stationary)
+    values = [(a.s + t * ds) ** 2 / (a.v + t * dv) for t in shares]
+    k = int(np.argmin(values))
+    return values[k], (a, b), shares[k]
+
+
+def z_of_ratio(ratio: float, n: int) -> float:
+    """Return |Z| from R = S^2 / V; R = n means that all differences are equal."""
+    return float(np.sqrt(n * ratio / (n - ratio))) if ratio < n * (1 - 1e-15) else np.inf
