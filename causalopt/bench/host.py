@@ -8,7 +8,6 @@ a fast path in a fork of the host. Every process ends when the runner does, beca
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import json
 import os
@@ -26,6 +25,7 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
+from causalopt.bench.checks import checked, fingerprint, stopped, verify_again
 from causalopt.bench.contestants import Contestant
 from causalopt.bench.environment import load_average
 from causalopt.bench.forks import in_a_fork
@@ -34,23 +34,19 @@ from causalopt.bench.status import Status
 from causalopt.bench.suite import Case, SkipInstance, load_suite
 from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving import reduce as reduction
 from causalopt.solving.backend import Backend, _entry_points, backend_names
 from causalopt.solving.dispatch import run_fast_path, solve_program
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.lane import Lane as SeveralPrograms
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Proof, is_feasible, objective_scale, verify
+from causalopt.solving.result import Ledger, Limit, Reason, Result, Termination
+from causalopt.solving.verify import objective_scale
 
 #: Loaded by the launcher before it forks, so that no run pays for it.
 PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph", "causalopt.modeling.compile")
 
 #: Seconds of a first, untimed run of a fast path up to which a second one is made and timed.
 WARM_UP = 1.0
-
-#: Relative difference from a known optimum, or from another solver's, that counts as one.
-DISAGREEMENT = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +227,7 @@ class Made:
             outcome = self._run_path(contestant.name, path)
         else:
             outcome = self._run_backend(contestant)
-        return self._checked(outcome)
+        return checked(self.program, outcome, self.case.optimum, self.limits.gap)
 
     def _run_search(self, contestant: Contestant) -> Outcome:
         """Run an answer that takes several programs in a fork of this process; each program is verified there."""
@@ -277,38 +273,7 @@ class Made:
             killed = "signal SIGKILL" in str(error)  # not by us: by the system, for want of memory
             return Outcome(status=Status.OUT_OF_MEMORY if killed else Status.CRASHED, detail=str(error))
         outcome = getattr(answer, "outcome", None)
-        return outcome if isinstance(outcome, Outcome) else self._stopped(answer)
-
-    def _stopped(self, answer: Solution) -> Outcome:
-        """Return the outcome of a worker that was killed; its incumbent is one of the reduced program."""
-        termination = answer.termination
-        status = Status.OUT_OF_MEMORY if termination.limit is Limit.MEMORY else Status.LIMIT_WITHOUT_INCUMBENT
-        bare = Outcome(
-            status=status,
-            reason=str(Reason.NO_SOLUTION),
-            stopped_by=str(termination.limit),
-            detail=termination.raw,
-            seconds=dict(answer.seconds),
-            worker=answer.seconds.get("solve", 0.0),
-            peak_memory=answer.peak_memory,
-        )
-        if answer.x is None:
-            return bare
-        reduced, restore = reduction.reduce(self.program)
-        if len(answer.x) != reduced.n_columns:  # of one part among several: no solution of the whole
-            return bare
-        whole, check = verify(self.program, restore(answer), gap=self.limits.gap)
-        if not check.passed:
-            return bare.replace(detail=f"{termination.raw}; its incumbent was refused: {'; '.join(check.problems)}")
-        return bare.replace(
-            status=status if status is Status.OUT_OF_MEMORY else Status.LIMIT_WITH_INCUMBENT,
-            reason=str(Reason.FEASIBLE),
-            x=whole.x,
-            objective=check.objective,
-            bound=check.bound,
-            gap=check.gap,
-            proof=str(check.proof),
-        )
+        return outcome if isinstance(outcome, Outcome) else stopped(self.program, answer, self.limits.gap)
 
     def _run_path(self, name: str, path: Any) -> Outcome:
         """Run a fast path in a fork of this process: it needs the problem, which is here already."""
@@ -322,32 +287,6 @@ class Made:
             return measured(once) if outcome.worker < WARM_UP else outcome
 
         return in_a_fork(work, 2 * self.limits.time_limit + self.limits.grace, self.limits.memory_limit)
-
-    def _checked(self, outcome: Outcome) -> Outcome:
-        """Refuse what this process, which no solver has touched, finds wrong; compare with a known optimum."""
-        if outcome.status in (Status.WRONG, Status.CRASHED, Status.UNSUPPORTED, Status.LICENSE):
-            return outcome
-        known = self.case.optimum
-        if outcome.reason in (Reason.INFEASIBLE, Reason.UNBOUNDED) and known is not None:
-            text = f"{outcome.reason} was claimed, but a solution with objective {known:.10g} is known"
-            return outcome.replace(status=Status.WRONG, detail=text)
-        if outcome.x is None or outcome.objective is None:
-            return outcome
-        value = self.program.objective(outcome.x)
-        scale, rounding = objective_scale(self.program, outcome.x, value)
-        if not is_feasible(self.program, outcome.x) or abs(value - outcome.objective) > 1e-6 * scale + rounding:
-            return outcome.replace(status=Status.WRONG, detail="the answer did not survive the way out of its process")
-        if known is None:
-            return outcome
-        sign = -1.0 if self.program.maximize else 1.0
-        allowed = max(DISAGREEMENT, 1.01 * self.limits.gap) * max(scale, abs(known)) + rounding
-        if outcome.reason == Reason.OPTIMAL and sign * (value - known) > allowed:
-            text = f"optimal was claimed at {value:.10g}, but the known optimum is {known:.10g}"
-            return outcome.replace(status=Status.WRONG, detail=text)
-        if outcome.bound is not None and sign * (outcome.bound - known) > allowed:
-            text = f"the bound {outcome.bound:.10g} excludes the known optimum {known:.10g}"
-            return outcome.replace(status=Status.WRONG, detail=text)
-        return outcome
 
     # ---- its row ----
 
@@ -397,30 +336,6 @@ def register(name: str, backend: Backend) -> None:
     entry: Any = SimpleNamespace(load=lambda: lambda: backend)
     if name not in backend_names() and ":" not in name:
         _entry_points()[name] = entry
-
-
-def verify_again(program: Program, outcome: Outcome, gap: float) -> Any:
-    """Return the verification of an outcome's solution, as a result carries it."""
-    solution = Solution(
-        Termination(Reason(outcome.reason)),
-        x=outcome.x,
-        objective=outcome.objective,
-        bound=None if outcome.proof == Proof.CERTIFIED else outcome.bound,
-        row_dual=outcome.row_dual,
-    )
-    return verify(program, solution, gap=gap)[1]
-
-
-def fingerprint(program: Program) -> str:
-    """Return a hash of the program's arrays."""
-    digest = hashlib.sha256(f"{program.maximize} {program.constant!r}".encode())
-    for array in (program.c, program.row_lower, program.row_upper, program.lower, program.upper, program.integer):
-        digest.update(array.tobytes())
-    for matrix in (program.A, program.Q):
-        if matrix is not None:
-            for array in (matrix.data, matrix.indices.astype("int64"), matrix.indptr.astype("int64")):
-                digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
 
 
 __all__ = ["Block", "Limits", "Made", "launch", "serve"]

@@ -52,25 +52,30 @@ def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
 
 
 def _refuted(runs: pd.DataFrame, tolerance: float) -> dict[Any, str]:
-    found: dict[Any, str] = {}
     real = runs[(runs["fingerprint"] != "") & (runs["status"] != Status.WRONG)]
-    for _, group in real.groupby("fingerprint"):
-        sign = -1.0 if group["maximize"].iloc[0] else 1.0
-        solved = group[group["objective"].notna()]
-        if solved.empty:
-            continue
-        best = float((sign * solved["objective"]).min())
-        witness = solved.loc[(sign * solved["objective"]).idxmin(), "solver"]
-        scale = max(abs(best), float(solved["scale"].max()))
-        for position, row in group.iterrows():
-            allowed = max(tolerance, 1.01 * row["gap_asked"]) * scale
-            words = f"{witness} found a verified solution with objective {sign * best:.10g}"
-            if row["reason"] == "infeasible":
-                found[position] = f"infeasible was claimed, but {words}"
-            elif row["reason"] == "optimal" and sign * row["objective"] - best > allowed:
-                found[position] = f"optimal was claimed at {row['objective']:.10g}, but {words}"
-            elif pd.notna(row["bound"]) and sign * row["bound"] - best > allowed:
-                found[position] = f"the bound {row['bound']:.10g} was claimed, but {words}"
+    sign = np.where(real["maximize"] == 1, -1.0, 1.0)
+    value = (sign * real["objective"]).rename("value")
+    groups = real["fingerprint"]
+    best = value.groupby(groups).transform("min")  # missing where nobody has a solution: refutes nothing
+    scale = np.maximum(best.abs(), real["scale"].groupby(groups).transform("max"))
+    allowed = np.maximum(tolerance, 1.01 * real["gap_asked"]) * scale
+    solved = value.dropna()
+    witness = real["solver"].reindex(solved.groupby(groups).idxmin())
+    witness.index = groups.reindex(witness.index)
+    infeasible = (real["reason"] == "infeasible") & best.notna()
+    beaten = (real["reason"] == "optimal") & (value - best > allowed)
+    excluded = sign * real["bound"] - best > allowed
+    found = {}
+    for position in real.index[infeasible | beaten | excluded]:
+        row = real.loc[position]
+        objective = float(best[position]) * (-1.0 if row["maximize"] else 1.0)
+        words = f"{witness[row['fingerprint']]} found a verified solution with objective {objective:.10g}"
+        if infeasible[position]:
+            found[position] = f"infeasible was claimed, but {words}"
+        elif beaten[position]:
+            found[position] = f"optimal was claimed at {row['objective']:.10g}, but {words}"
+        else:
+            found[position] = f"the bound {row['bound']:.10g} was claimed, but {words}"
     return found
 
 
@@ -241,21 +246,15 @@ def agreement(runs: pd.DataFrame) -> pd.DataFrame:
         A row for each program and each answer: how many solvers, smallest, largest, relative difference.
     """
     sure = runs[runs["success"] & (runs["reason"] == "optimal")]
-    rows = []
-    for key, group in sure[sure["objective"].notna()].groupby(ITEM):
-        by_solver = group.groupby("solver")["objective"].median()
-        rows.append((*key, "objective", *_range(by_solver)))
-    for (suite, instance), group in sure[sure["exact"] == 1].groupby(ITEM[:2]):
-        rows += [
-            (suite, instance, "", name, *_range(values)) for name, values in _answers(group).groupby("answer")["value"]
-        ]
-    columns = [*ITEM, "what", "values", "smallest", "largest", "relative difference"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _range(values: pd.Series[float]) -> tuple[int, float, float, float]:
-    low, high = float(values.min()), float(values.max())
-    return len(values), low, high, (high - low) / max(abs(low), abs(high), SMALLEST)
+    by_solver = sure[sure["objective"].notna()].groupby([*ITEM, "solver"])["objective"].median().reset_index()
+    objectives = by_solver.rename(columns={"objective": "value"}).assign(what="objective")
+    answers = _answers(sure[sure["exact"] == 1]).rename(columns={"answer": "what"}).assign(formulation="")
+    both = pd.concat([objectives, answers[[*ITEM, "solver", "what", "value"]]], ignore_index=True)
+    found = both.groupby([*ITEM, "what"], sort=False)["value"].agg(["size", "min", "max"]).reset_index()
+    found.columns = pd.Index([*ITEM, "what", "values", "smallest", "largest"])
+    scale = found[["smallest", "largest"]].abs().max(axis=1).clip(lower=SMALLEST)
+    found["relative difference"] = (found["largest"] - found["smallest"]) / scale
+    return found
 
 
 def _answers(runs: pd.DataFrame) -> pd.DataFrame:
@@ -300,31 +299,30 @@ def price_of_heuristics(runs: pd.DataFrame) -> pd.DataFrame:
     the study's answers. The optimum is that of the exact methods that proved it. `time saved` is the seconds of the
     fastest of them divided by those of the heuristic.
     """
-    rows = []
-    for key, group in runs.groupby(ITEM):
-        exact = group[group["success"] & (group["reason"] == "optimal") & (group["kind"] != "heuristic")]
-        rough = group[(group["kind"] == "heuristic") & group["status"].isin([Status.OK, Status.UNPROVEN])]
-        if exact.empty or rough.empty:
-            continue
-        fastest = exact.groupby("solver")["seconds"].median()
-        optimum = _values(exact)
-        for name, own in rough.groupby("solver"):
-            seconds = float(own[list(SOLVER_PHASES)].sum(axis=1).median())
-            saved = float(fastest.min()) / max(seconds, 1e-6)
-            for what, value in _values(own).items():
-                best = optimum.get(what, np.nan)
-                loss = abs(value - best) / (abs(best) or 1.0)
-                rows.append((*key, name, what, best, value, loss, fastest.idxmin(), saved))
+    heuristic = runs["kind"] == "heuristic"
+    exact = runs[runs["success"] & (runs["reason"] == "optimal") & ~heuristic]
+    rough = runs[heuristic & runs["status"].isin([Status.OK, Status.UNPROVEN])]
     columns = [*ITEM, "heuristic", "what", "optimum", "value", "loss", "fastest exact", "time saved"]
-    return pd.DataFrame(rows, columns=columns)
+    seconds = exact.groupby([*ITEM, "solver"])["seconds"].median().reset_index()
+    fastest = seconds.loc[seconds.groupby(ITEM)["seconds"].idxmin()].rename(columns={"solver": "fastest exact"})
+    taken = rough.assign(taken=rough[list(SOLVER_PHASES)].sum(axis=1)).groupby([*ITEM, "solver"])["taken"].median()
+    best = _values(exact, ITEM).rename(columns={"value": "optimum"})
+    table = _values(rough, [*ITEM, "solver"]).merge(best, on=[*ITEM, "what"]).merge(fastest, on=ITEM)
+    table = table.merge(taken.reset_index(), on=[*ITEM, "solver"]).rename(columns={"solver": "heuristic"})
+    size = table["optimum"].abs()
+    table["loss"] = (table["value"] - table["optimum"]).abs() / size.where(size > 0, 1.0)
+    table["time saved"] = table["seconds"] / table["taken"].clip(lower=1e-6)
+    return table[columns]
 
 
-def _values(runs: pd.DataFrame) -> dict[str, float]:
-    """Return the median objective, or without one the medians of the study's answers."""
-    if runs["objective"].notna().any():
-        return {"objective": float(runs["objective"].median())}
-    answers = _answers(runs)
-    return {str(name): float(value) for name, value in answers.groupby("answer")["value"].median().items()}
+def _values(runs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Return the median objective by `key`, or without one the medians of the study's answers, in rows by `what`."""
+    objectives = runs[runs["objective"].notna()].groupby(key)["objective"].median().reset_index()
+    objectives = objectives.rename(columns={"objective": "value"}).assign(what="objective")
+    answers = _answers(runs[runs["objective"].isna()]).rename(columns={"answer": "what"})
+    medians = answers.groupby([*key, "what"])["value"].median().reset_index()
+    both = pd.concat([objectives, medians], ignore_index=True)
+    return both[[*key, "what", "value"]]
 
 
 def summary(runs: pd.DataFrame) -> Mapping[str, pd.DataFrame]:

@@ -322,13 +322,13 @@ def test_empty_and_lonely_stores_give_tables(tmp_path):
     assert tables["Shifted geometric means (s)"].loc["highs", "shift 1 s"] == pytest.approx(3.0)
 
 
-def test_a_median_of_repetitions_charges_each_failure_its_limit():
-    frame = pd.DataFrame(
-        {
-            "suite": "s", "instance": "i", "formulation": "f", "solver": "highs", "kind": "solver", "fingerprint": "",
-            "status": ["ok", "crashed", "crashed"], "detail": "", "load": 0.0, "solve": 1.0, "extract": 0.0,
-            "time_limit": 9.0,
-        }
-    )  # fmt: skip
-    assert metrics.times(metrics.judged(frame)).loc[("s", "i", "f"), "highs"] == 9.0
-    assert not np.any(metrics.solved(metrics.judged(frame)).to_numpy(dtype=bool))
+def test_a_median_of_repetitions_charges_each_failure_its_limit(tmp_path):
+    with Store(tmp_path / "runs.sqlite", create=True) as store:
+        for k, status in enumerate(["ok", "crashed", "crashed"]):
+            store.record(
+                Run(suite="s", instance="i", formulation="f", solver="highs", repetition=k, status=status, solve=1.0,
+                    time_limit=9.0)
+            )  # fmt: skip
+        judged = metrics.judged(store.frame())
+    assert metrics.times(judged).loc[("s", "i", "f"), "highs"] == 9.0
+    assert not np.any(metrics.solved(judged).to_numpy(dtype=bool))
