@@ -7,7 +7,7 @@ import importlib.metadata
 import io
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any, ClassVar
@@ -64,7 +64,8 @@ class _Solver:
     """What is known of one of Pyomo's solvers.
 
     `engine` is the causalopt backend of the same solver, `gap`, `threads` and `seed` are its names for these options,
-    `local` says that its "optimal" and "infeasible" hold near a point only.
+    `time` that of the time limit where Pyomo's interface drops the one it is given. `local` says that its "optimal" and
+    "infeasible" hold near a point only.
     """
 
     classes: frozenset[ProblemClass] = frozenset(ProblemClass)
@@ -72,9 +73,12 @@ class _Solver:
     gap: str = ""
     threads: str = ""
     seed: str = ""
+    time: str = ""
     local: bool = False
+    log: bool = True
     open_source: bool = False
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    exclude: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 _HIGHS = _Solver(  # another number of threads is refused from the second solve of a process on
@@ -90,24 +94,38 @@ _SCIP = _Solver(
     gap="limits/gap",
     seed="randomization/randomseedshift",
     open_source=True,
-    options={"numerics/feastol": 1e-9},
+    log=False,  # Pyomo reads what SCIP prints through a pipe, and waits for ever once that is full
+    options={"numerics/feastol": 1e-9, "display/verblevel": 0},
+    exclude=dict.fromkeys(
+        ("qp-dense", "maximise-concave-qp"), "the epigraph of the cost, not scaled, does not close the gap in a minute"
+    ),
 )
 _GUROBI = _Solver(
     engine="gurobi",
     gap="MIPGap",
     threads="Threads",
     seed="Seed",
+    time="TimeLimit",
     options={"FeasibilityTol": 1e-9, "OptimalityTol": 1e-9, "IntFeasTol": 1e-9, "BarConvTol": 1e-10},
 )
-_CPLEX = _Solver(
+_CPLEX = _Solver(  # a nonconvex objective needs optimalitytarget=3, which would slow down all others
+    _LINEAR | {ProblemClass.CONVEX_QP, ProblemClass.CONVEX_MIQP},
     engine="cplex",
     gap="mip_tolerances_mipgap",
     threads="threads",
     seed="randomseed",
-    options={"simplex_tolerances_feasibility": 1e-9, "barrier_convergetol": 1e-10, "barrier_qcpconvergetol": 1e-9},
+    time="timelimit",
+    options={
+        "simplex_tolerances_feasibility": 1e-9,
+        "mip_tolerances_integrality": 1e-9,
+        "barrier_convergetol": 1e-10,
+        "barrier_qcpconvergetol": 1e-9,
+    },
 )
 _LOCAL = _Solver(_CONTINUOUS, local=True)
-_IPOPT = _Solver(_CONTINUOUS, local=True, open_source=True, options={"tol": 1e-9, "bound_relax_factor": 0.0})
+_IPOPT = _Solver(
+    _CONTINUOUS, time="max_cpu_time", local=True, open_source=True, options={"tol": 1e-9, "bound_relax_factor": 0.0}
+)
 _SOLVERS = {
     "highs": _HIGHS,
     "appsi_highs": dataclasses.replace(_HIGHS, classes=_LINEAR),
@@ -143,19 +161,21 @@ class PyomoBackend(Backend):
     open_source = False  # never chosen by "auto"
     tested_variants: tuple[str, ...] = ("highs", "scip_direct")  # type: ignore[misc]
     takes_models: ClassVar[bool] = True
+    exclude: Mapping[str, str] = {}  # type: ignore[misc]
 
     def __init__(self, solver: str = "") -> None:
         self.solver = solver
         self.known = _SOLVERS.get(solver, _Solver())
         if solver:
             self.name, self.tested_variants = f"pyomo:{solver}", ()
-            self.classes = self.known.classes
+            self.classes, self.exclude = self.known.classes, self.known.exclude
             named = (
                 (self.known.gap, Ability.GAP),
                 (self.known.threads, Ability.THREADS),
                 (self.known.seed, Ability.SEED),
             )
             self.abilities |= {ability for name, ability in named if name}
+            self.abilities -= set() if self.known.log else {Ability.LOG}
 
     def variant(self, name: str) -> Backend:
         """Return the backend of the Pyomo solver of this name.
@@ -220,7 +240,7 @@ class PyomoBackend(Backend):
             return Solution(
                 Termination(Reason.INFEASIBLE, raw="a row without entries that zero violates"), seconds=_NO_TIME
             )
-        if empty.all() and not program.c.any() and program.Q is None:
+        if empty.all() and not program.c.any() and (program.Q is None or program.Q.nnz == 0):
             return _anywhere(program)  # Pyomo passes on only the variables that are used: here it would pass on none
         kept = ~empty
         model = pyo.ConcreteModel()
@@ -256,8 +276,9 @@ class PyomoBackend(Backend):
         chosen = self._options(options)
         for name, value in chosen.items():
             solver.options[name] = value
-        arguments: dict[str, Any] = {"load_solutions": False, "tee": options.log}
-        if options.time_limit is not None:
+        listens = options.log and self.known.log
+        arguments: dict[str, Any] = {"load_solutions": False, "tee": listens}
+        if options.time_limit is not None and not self.known.time:
             arguments["timelimit"] = options.time_limit
         if options.start is not None and solver.warm_start_capable():
             arguments["warmstart"] = True
@@ -265,7 +286,7 @@ class PyomoBackend(Backend):
         with ExitStack() as stack:
             stack.enter_context(_restored(variables))
             stack.enter_context(_quiet())
-            log = stack.enter_context(_captured()) if options.log else None
+            log = stack.enter_context(_captured()) if listens else None
             if options.start is not None:
                 for variable, value in zip(variables, options.start.tolist(), strict=True):
                     variable.set_value(value, skip_validation=True)
@@ -297,6 +318,7 @@ class PyomoBackend(Backend):
         return {
             **known.options,
             **({known.gap: float(options.gap)} if known.gap else {}),
+            **({known.time: float(options.time_limit)} if known.time and options.time_limit else {}),
             **({known.seed: options.seed} if known.seed and options.seed else {}),
             **({known.threads: options.threads} if known.threads and options.threads else {}),
             **options.solver_options,

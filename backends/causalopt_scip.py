@@ -54,10 +54,6 @@ _METHOD_PARAMETERS: dict[str, dict[str, Any]] = {
 }
 _LINEAR_METHODS = ("", "without presolve")
 _QUADRATIC = {"numerics/feastol": 1e-9, "numerics/dualfeastol": 1e-9}
-
-#: SCIP takes 1e20 for infinite, and calls a point out there the optimum of an unbounded nonconvex program.
-_FAR_OUT = 1e9
-
 _NONCONVEX = (ProblemClass.NONCONVEX_QP, ProblemClass.NONCONVEX_MIQP)
 
 
@@ -228,8 +224,6 @@ def _extract(model: Any, program: Program, x: list[Any], epigraph: Any, method: 
         return Solution(termination, **common)
     best = model.getBestSol()
     values = np.array([model.getSolVal(best, variable) for variable in x])
-    if program.problem_class in _NONCONVEX and np.abs(values).max(initial=0.0) >= _FAR_OUT:
-        return Solution(Termination(Reason.NO_SOLUTION, raw=f"{raw} far out: unbounded if feasible"), **common)
     if termination.reason is Reason.NO_SOLUTION and is_feasible(program, values):
         termination = Termination(Reason.FEASIBLE, termination.limit, termination.raw)
     if not termination.has_solution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -16,35 +17,90 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Advisory:
-    """What is known to be wrong with a range of versions: from `since` up to, not including, `fixed`."""
+    """What is known to be wrong with a range of versions.
+
+    Attributes
+    ----------
+    solver : str
+        A backend's name.
+    since, fixed : str, str or None
+        The first version that is affected, and the first that is not; None where there is none yet.
+    text : str
+    source : str
+        Where that is known from.
+    """
 
     solver: str
     since: str
     fixed: str | None
     text: str
+    source: str
+
+    def applies(self, version: str) -> bool:
+        """Return whether a version is affected."""
+        fixed = self.fixed is not None and _parts(version) >= _parts(self.fixed)
+        return _parts(version) >= _parts(self.since) and not fixed
 
 
+#: Wrong answers and traps by solver and version (of the Python package).
 ADVISORIES = (
-    Advisory("highs", "1.14.0", "1.14.1", "MIP presolve returns wrong answers; use 1.15.1 or later"),
-    Advisory("highs", "0", "1.14.0", "entries above the diagonal of a Hessian are ignored; use 1.15.1 or later"),
-    Advisory("gurobi", "12.0", "13.0", "the licence inside this wheel expired on 2026-11-23; use 13.0.3 or later"),
+    Advisory(
+        "highs",
+        "1.14.0",
+        "1.15.0",
+        "MIP presolve calls wrong answers optimal; use 1.15.1 or later",
+        "HiGHS issues 2957, 2975, 3043, 3073",
+    ),
+    Advisory(
+        "highs",
+        "0",
+        "1.14.0",
+        "entries above the diagonal of a Hessian are ignored; use 1.15.1 or later",
+        "HiGHS release notes",
+    ),
+    Advisory(
+        "gurobi",
+        "12.0",
+        "13.0",
+        "the licence inside this wheel expired on 2026-11-23; use 13.0.3 or later",
+        "the wheel's own message",
+    ),
+    Advisory(
+        "scip", "0", "5.0.0", "has called suboptimal MIP solutions optimal; use 6.3.0 or later", "SCIP issues 74, 86"
+    ),
+    Advisory(
+        "scip",
+        "5.0.0",
+        None,
+        "wrong answers to MIPs at numerics/feastol=1e-9, which causalopt sets for quadratic costs only",
+        "SCIP issues 132, 142",
+    ),
+    Advisory(
+        "cplex",
+        "0",
+        None,
+        "calls unbounded nonconvex QPs optimal, without a bound; causalopt settles them by a second solve",
+        "conformance case nonconvex-unbounded",
+    ),
+    Advisory(
+        "pyomo",
+        "6.10",
+        None,
+        "its newer solver interfaces take misspelled options in silence, and its scip_direct waits for ever once the "
+        "log is longer than a pipe; causalopt checks the names it knows and keeps that log off",
+        "conformance cases option-misspelled, time-limit-with-an-incumbent",
+    ),
 )
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    digits = ["".join(c for c in part if c.isdigit()) for part in version.split(".")]
-    return tuple(int(d) for d in digits if d)
+    """Return the numbers of a version; a suffix like rc1 does not count."""
+    return tuple(int(digits) for digits in re.findall(r"(?:^|[. ])(\d+)", version))
 
 
 def advisories(solver: str, version: str, license: License | None = None, today: date | None = None) -> list[str]:
     """Return the warnings that apply to a version of a solver and its licence."""
-    found = [
-        a.text
-        for a in ADVISORIES
-        if a.solver == solver
-        and _parts(a.since) <= _parts(version)
-        and (a.fixed is None or _parts(version) < _parts(a.fixed))
-    ]
+    found = [advisory.text for advisory in ADVISORIES if advisory.solver == solver and advisory.applies(version)]
     if solver == "highs" and importlib.util.find_spec("highspy_extras") is None:
         found.append("highspy-extras is missing: without HiPO, convex QPs are slow (pip install highspy-extras)")
     if license is not None and license.expires and license.expires < (today or date.today()).isoformat():

@@ -10,6 +10,9 @@ from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 
+#: SCIP takes 1e20 for infinite, and calls a point out there the optimum of an unbounded nonconvex program.
+FAR_OUT = 1e9
+
 
 def settle(program: Program, backend: Backend, options: SolveOptions, solution: Solution) -> Solution:
     """Decide between infeasible and unbounded, where the solver could not, by further solves.
@@ -17,7 +20,7 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
     The same constraints without objective are an LP or MILP. It also settles a QP that the solver calls infeasible,
     as HiPO has done to feasible ones, and an LP or convex QP that it calls unbounded, as the active-set method has
     done to bounded ones: a feasible one is unbounded exactly where some direction improves for ever. A nonconvex QP
-    that the solver ends without a bound is unbounded where some direction curves downwards for ever.
+    that the solver ends without a bound, or far out, is unbounded where some direction curves downwards for ever.
     """
     reason, raw = solution.termination.reason, solution.termination.raw
     quadratic = program.Q is not None and program.Q.nnz > 0
@@ -25,7 +28,8 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
     nonconvex = program.problem_class is ProblemClass.NONCONVEX_QP
     doubtful = (reason is Reason.INFEASIBLE and quadratic) or (reason is Reason.UNBOUNDED and convex)
     unproven = (quadratic and convex) or (nonconvex and solution.bound is None)
-    undecided = reason is Reason.NO_SOLUTION or (reason is Reason.FEASIBLE and unproven)
+    far_out = nonconvex and solution.x is not None and bool(np.abs(solution.x).max(initial=0.0) >= FAR_OUT)
+    undecided = reason is Reason.NO_SOLUTION or (reason is Reason.FEASIBLE and unproven) or far_out
     if not doubtful and not (undecided and solution.termination.limit is Limit.NONE):
         return solution
     feasibility = program.replace(c=np.zeros(program.n_columns), Q=None, constant=0.0, convex=True)
@@ -40,7 +44,7 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
     if not second.termination.has_solution:
         return solution
     unbounded = _says_unbounded(solution)
-    if (convex or nonconvex) and (unbounded or reason is Reason.FEASIBLE):
+    if (convex or nonconvex) and (unbounded or solution.termination.has_solution):
         directions = _directions(program)
         ray = backend.solve(directions, options, backend.methods(directions, options)[0])
         improves = ray.termination.reason is Reason.OPTIMAL and _improves(directions, ray)

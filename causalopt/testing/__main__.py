@@ -1,4 +1,4 @@
-"""`python -m causalopt.testing [solver ...]`: run the conformance cases and print a table."""
+"""Run the conformance suite from the command line: `python -m causalopt.testing gurobi`."""
 
 from __future__ import annotations
 
@@ -7,73 +7,47 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from causalopt.errors import CausaloptError
-from causalopt.testing.runner import Report, Status, run, runnable, summary_rows
-
-
-def show(console: Console, reports: list[Report]) -> None:
-    """Print what passed by family, and every failure and exclusion by name."""
-    table = Table(title="Conformance: passed of those that apply", title_justify="left")
-    table.add_column("family")
-    table.add_column("cases", justify="right")
-    for report in reports:
-        table.add_column(f"{report.backend} {report.version}", justify="right")
-    for row in summary_rows(reports):
-        cells = [row[report.backend] for report in reports]
-        shown = [f"{passed}/{asked}" if asked else "" for passed, asked, _, _ in cells]
-        table.add_row(row["family"], str(row["cases"]), *shown)
-    console.print(table)
-    for report in reports:
-        for outcome in report.outcomes:
-            if outcome.status in (Status.FAILED, Status.EXCLUDED):
-                console.print(
-                    f"{report.backend}: {outcome.case.name} {outcome.status}: {outcome.detail}", highlight=False
-                )
-
-
-def markdown(reports: list[Report]) -> str:
-    """Return the support tables for the documentation."""
-    head = ["family", "cases", *(f"{r.backend} {r.version}" for r in reports)]
-    lines = [
-        "# Conformance",
-        "",
-        "Written by `python -m causalopt.testing --markdown docs/conformance.md`: of the cases that apply to a solver",
-        "(its classes and abilities), how many its backend passes. A blank means that none applies.",
-        "",
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-    ]
-    for row in summary_rows(reports):
-        cells = [row[report.backend] for report in reports]
-        shown = [f"{passed}/{asked}" if asked else "" for passed, asked, _, _ in cells]
-        lines.append("| " + " | ".join([row["family"], str(row["cases"]), *shown]) + " |")
-    left_out = [
-        f"- {report.backend}, `{outcome.case.name}`: {outcome.detail}"
-        for report in reports
-        for outcome in report.outcomes
-        if outcome.status is Status.EXCLUDED
-    ]
-    if left_out:
-        lines += ["", "Cases that a backend says it cannot do:", "", *left_out]
-    return "\n".join(lines) + "\n"
+from causalopt.testing.report import (
+    advisories_markdown,
+    conformance_markdown,
+    show,
+    support_markdown,
+    write_between_marks,
+)
+from causalopt.testing.runner import missing, run, runnable
 
 
 def main(
-    solvers: Annotated[list[str] | None, typer.Argument(help="Backends; all installed ones by default.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the tables to a page.")] = None,
+    backends: Annotated[
+        list[str] | None, typer.Argument(help="Backends to run; all that are installed by default.")
+    ] = None,
+    docs: Annotated[
+        Path | None, typer.Option(help="Folder of conformance.md and solvers.md, whose tables are written anew.")
+    ] = None,
 ) -> None:
-    """Run the conformance cases; the exit code is 1 where one failed."""
+    """Solve small programs with known answers on each backend, and show what passed."""
     console = Console()
+    names = backends or runnable()
     try:
-        reports = [run(name) for name in solvers or runnable()]
+        reports = []
+        for name in names:
+            reports.append(run(name))
+            show(console, reports[-1])
     except CausaloptError as error:
         console.print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False)
         raise typer.Exit(2) from None
-    show(console, reports)
-    if markdown_file is not None:
-        markdown_file.write_text(markdown(reports))
+    forgotten = missing(names)
+    if forgotten:
+        console.print(f"[yellow]not run[/]: {', '.join(forgotten)}")
+    if docs is not None:
+        if forgotten:
+            console.print("[bold red]The tables need every backend: name none, to run all.[/]")
+            raise typer.Exit(2)
+        write_between_marks(docs / "conformance.md", "conformance", conformance_markdown(reports))
+        write_between_marks(docs / "solvers.md", "support", support_markdown())
+        write_between_marks(docs / "solvers.md", "advisories", advisories_markdown())
     if not all(reports):
         raise typer.Exit(1)
 

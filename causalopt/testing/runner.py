@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -268,17 +267,3 @@ def _wrong_multipliers(backend: Backend, case: Case) -> list[str]:
     if solution.row_dual.shape != case.row_dual.shape or not np.allclose(solution.row_dual, case.row_dual, atol=1e-4):
         return [f"the multipliers are {solution.row_dual}, not {case.row_dual}"]
     return []
-
-
-def summary_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:
-    """Return, by family, how many of the applicable cases passed on each backend."""
-    rows: list[dict[str, Any]] = []
-    for family in FAMILIES:
-        row: dict[str, Any] = {"family": family, "cases": sum(case.family == family for case in all_cases())}
-        for report in reports:
-            passed, failed, excluded = (
-                report.count(status, family) for status in (Status.PASSED, Status.FAILED, Status.EXCLUDED)
-            )
-            row[report.backend] = (passed, passed + failed + excluded, failed, excluded)
-        rows.append(row)
-    return rows
