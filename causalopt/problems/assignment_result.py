@@ -93,7 +93,7 @@ class AssignmentResult(Result):
         open_column = problem.cardinality != "full" or problem.n_columns > problem.n_rows
         wrong = [-slack, sign * row if open_row else [], sign * column if open_column else []]
         bound = float(row.sum() + column.sum()) + (count * (problem.n_pairs or 0) if problem._counted else 0.0)
-        contradiction = max(float(np.max(values, initial=0.0)) for values in wrong)
+        contradiction = max(float(np.max(values, initial=0.0)) for values in wrong) + 0.0
         return pd.Series(
             {"total": self.total, "bound": bound, "largest contradiction": contradiction}, name="certificate"
         )
