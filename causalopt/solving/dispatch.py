@@ -14,6 +14,7 @@ import numpy as np
 from causalopt.errors import (
     CausaloptWarning,
     DataError,
+    LicenseError,
     OptionError,
     SolverFailure,
     SolverNotAvailable,
@@ -201,10 +202,11 @@ def _solve_problem(
             raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), *fast_paths, *named_paths]))
         tangents = problem.by_tangents(name)
         backend, reason = choose_backend(program, solver, tangents=tangents)
-        if tangents and _by_tangents(program, backend):
-            result = _solve_by_tangents(program, backend, options, tolerances, ledger, reason)
-        else:
-            result = solve_program(program, backend, options, tolerances, ledger, reason)
+        solve_it = _solve_by_tangents if tangents and _by_tangents(program, backend) else solve_program
+        try:
+            result = solve_it(program, backend, options, tolerances, ledger, reason)
+        except LicenseError as error:
+            raise LicenseError(f"{error} {_alternatives(problem, name, backend)}".strip()) from None
     result = dataclasses.replace(result, formulation=name)
     if result.status.reason is Reason.INFEASIBLE:
         raise problem.infeasible(result)
@@ -214,6 +216,18 @@ def _solve_problem(
             "Allow more time (time_limit=), or use another solver or formulation."
         )
     return problem.result(result, program)
+
+
+def _alternatives(problem: Any, formulation: str, backend: Backend) -> str:
+    """Return, in words, what of a problem fits a licence that its formulation does not: other ways to write it."""
+    others = [name for name in problem.formulations.index if name != formulation and problem.search(name) is None]
+    fitting = [name for name in others if backend.fits(_compiled(problem, name, Ledger()))]
+    paths = list(problem.fast_paths(formulation))
+    parts = [
+        f"Formulations that fit {backend.name}: {', '.join(fitting)}." if fitting else "",
+        f"Fast paths, which need no licence: {', '.join(paths)}." if paths else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def _compiled(problem: Any, formulation: str, ledger: Ledger) -> Program:
