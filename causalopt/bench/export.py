@@ -30,6 +30,8 @@ def write_instances(
 ) -> dict[str, Any]:
     """Write every program of a suite in each format, and `manifest.json` beside them.
 
+    Instances are made in this process, one after the other, and answers that take several programs are left out.
+
     Parameters
     ----------
     suite : str or Path
@@ -68,6 +70,8 @@ def write_instances(
         for asked in instance.formulations:
             try:
                 made = Made(Block(loaded.path, instance.name, asked, limits, ()))
+                if made.search is not None:
+                    raise SkipInstance(f"{made.formulation} takes several programs")
             except SkipInstance as skip:
                 skipped[instance.name] = str(skip)
                 continue
