@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from time import perf_counter
@@ -12,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from causalopt.errors import LicenseError, OptionError, SolverFailure
-from causalopt.modeling.program import ProblemClass, Program
+from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, License, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Solution, Termination
@@ -158,13 +159,15 @@ class CplexBackend(Backend):
         import cplex
 
         start = perf_counter()
-        log = io.StringIO() if options.log else None
+        log = _Log(options.on_log) if options.log else None
         try:
             with cplex.Cplex() as model:
                 for listen in ("set_log_stream", "set_results_stream", "set_warning_stream", "set_error_stream"):
                     getattr(model, listen)(log)
                 _set_parameters(cplex, model, options, method)
                 _load(model, program, options)
+                if options.on_incumbent is not None and program.integer.any():
+                    _report_incumbents(cplex, model, options.on_incumbent)
                 loaded = perf_counter()
                 model.solve()
                 solved = perf_counter()
@@ -231,6 +234,29 @@ class _LiveCplex(LiveModel):
 
     def close(self) -> None:
         self.model.end()
+
+
+class _Log(io.StringIO):
+    def __init__(self, on_log: Callable[[str], None] | None) -> None:
+        super().__init__()
+        self.on_log = on_log
+
+    def write(self, text: str) -> int:
+        if self.on_log is not None:
+            self.on_log(text)
+        return super().write(text)
+
+
+def _report_incumbents(cplex: Any, model: Any, report: Callable[[Floats, float, float], None]) -> None:
+    class Listener(cplex.callbacks.MIPInfoCallback):  # type: ignore[misc]  # untyped
+        best: float | None = None
+
+        def __call__(self) -> None:
+            if self.has_incumbent() and self.get_incumbent_objective_value() != self.best:
+                self.best = self.get_incumbent_objective_value()
+                report(np.array(self.get_incumbent_values()), self.best, self.get_best_objective_value())
+
+    model.register_callback(Listener)
 
 
 def _words(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -64,7 +65,9 @@ class ScipBackend(Backend):
     package = "pyscipopt"
     distribution = "pyscipopt"
     classes = frozenset(ProblemClass)
-    abilities = frozenset({Ability.START, Ability.SEED, Ability.TIME_LIMIT, Ability.GAP, Ability.LOG})
+    abilities = frozenset(
+        {Ability.START, Ability.SEED, Ability.TIME_LIMIT, Ability.GAP, Ability.INCUMBENTS, Ability.LOG}
+    )
 
     def option_names(self) -> frozenset[str]:
         """Return the names of SCIP's parameters."""
@@ -97,6 +100,8 @@ class ScipBackend(Backend):
                 _set_parameters(model, program, options, method)
                 x, epigraph = _load(pyscipopt, model, program)
                 _start(model, program, options, x, epigraph)
+                if options.on_incumbent is not None and program.integer.any():
+                    _report_incumbents(pyscipopt, model, program, x, options.on_incumbent)
                 loaded = perf_counter()
                 try:
                     model.optimize()
@@ -199,6 +204,27 @@ def _start(model: Any, program: Program, options: SolveOptions, x: list[Any], ep
     if epigraph is not None:
         model.setSolVal(solution, epigraph[0], _quadratic_cost(program, values) / epigraph[1])
     model.addSol(solution, free=True)
+
+
+def _report_incumbents(
+    pyscipopt: Any, model: Any, program: Program, x: list[Any], report: Callable[[Floats, float, float], None]
+) -> None:
+    better = pyscipopt.SCIP_EVENTTYPE.BESTSOLFOUND
+    sign = -1.0 if program.maximize else 1.0
+
+    class Listener(pyscipopt.Eventhdlr):  # type: ignore[misc]  # untyped
+        def eventinit(self) -> None:
+            self.model.catchEvent(better, self)
+
+        def eventexit(self) -> None:
+            self.model.dropEvent(better, self)
+
+        def eventexec(self, event: Any) -> None:
+            best = self.model.getBestSol()
+            values = np.array([self.model.getSolVal(best, variable) for variable in x])
+            report(values, program.objective(values), sign * self.model.getDualbound())
+
+    model.includeEventhdlr(Listener(), "incumbents", "reports each better solution")
 
 
 def _quadratic_cost(program: Program, x: Floats) -> float:
