@@ -367,14 +367,14 @@ def _extract(model: Any, program: Program, method: str) -> Solution:
     known = _TERMINATIONS.get(number, Termination(Reason.ERROR))
     raw = ", ".join(part for part in (f"{number} {answer.get_status_string()}", known.raw) if part)
     termination = Termination(known.reason, known.limit, raw)
-    searches = bool(program.integer.any()) or program.problem_class in _NONCONVEX
+    searches = number >= 100  # also of a convex QP, by the global method
     progress = answer.progress
     common: dict[str, Any] = {
         "method": method,
         "iterations": int(progress.get_num_iterations() + progress.get_num_barrier_iterations()),
         "nodes": int(progress.get_num_nodes_processed()) if searches else None,
     }
-    if searches and number >= 100 and termination.reason is not Reason.INFEASIBLE:
+    if searches and termination.reason is not Reason.INFEASIBLE:
         bound = float(answer.MIP.get_best_objective())
         if abs(bound) < _INFINITY:
             common["bound"] = bound

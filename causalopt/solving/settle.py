@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.modeling.program import ProblemClass, Program
+from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.solving.verify import is_feasible
 
 #: SCIP takes 1e20 for infinite, and calls a point out there the optimum of an unbounded nonconvex program.
 FAR_OUT = 1e9
@@ -41,13 +42,13 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
     raw = f"{raw}, settled by a solve without objective"
     if second.termination.reason is Reason.INFEASIBLE:
         return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
-    if not second.termination.has_solution:
+    if second.x is None or not is_feasible(feasibility, second.x):  # the solver's word is not enough here either
         return solution
     unbounded = _says_unbounded(solution)
     if (convex or nonconvex) and (unbounded or solution.termination.has_solution):
         directions = _directions(program)
         ray = backend.solve(directions, options, backend.methods(directions, options)[0])
-        improves = ray.termination.reason is Reason.OPTIMAL and _improves(directions, ray)
+        improves = ray.x is not None and _improves(directions, ray.x)
         unbounded = improves or (unbounded and nonconvex)  # a nonconvex program may fall without such a direction
     if unbounded:
         return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None, row_dual=None)
@@ -87,7 +88,8 @@ def _directions(program: Program) -> Program:
     )
 
 
-def _improves(directions: Program, ray: Solution) -> bool:
-    gain = (ray.objective or 0.0) * (1.0 if directions.maximize else -1.0)
+def _improves(directions: Program, x: Floats) -> bool:
+    """Whether a direction can be gone for ever, and improves the objective on the way; both recomputed."""
+    gain = directions.objective(x) * (1.0 if directions.maximize else -1.0)
     cost = directions.c if directions.Q is None else directions.Q.data
-    return gain > 1e-6 * float(np.abs(cost).max(initial=0.0))
+    return is_feasible(directions, x) and gain > 1e-6 * float(np.abs(cost).max(initial=0.0))
