@@ -128,7 +128,8 @@ class MatchGraph:
         return sp.csr_matrix((np.ones(self.n_pairs, dtype=bool), self.j, start), shape=shape)
 
     @cached_property
-    def _largest(self) -> tuple[Ints, Ints]:
+    def largest_units(self) -> tuple[Ints, Ints]:
+        """Positions of the treated and control units of one matching of the largest size."""
         partner = csgraph.maximum_bipartite_matching(self.matrix, perm_type="column")
         i = np.flatnonzero(partner >= 0)
         return i, partner[i].astype(np.int64)
@@ -136,11 +137,11 @@ class MatchGraph:
     @property
     def largest(self) -> int:
         """Size of the largest matching: the most pairs that can be formed at once."""
-        return len(self._largest[0])
+        return len(self.largest_units[0])
 
     def largest_matching(self) -> pd.DataFrame:
         """Return one matching of the largest size, with columns `treated` and `control`."""
-        i, j = self._largest
+        i, j = self.largest_units
         return pd.DataFrame({"treated": self.treated[i], "control": self.control[j]})
 
     @cached_property
@@ -161,7 +162,7 @@ class MatchGraph:
         count = int(number.max(initial=-1)) + 1
         first_t = np.unique(self.i, return_index=True)[1]
         first_c = np.unique(self.j, return_index=True)[1]
-        matched_i, _ = self._largest
+        matched_i, _ = self.largest_units
         of_treated = np.full(len(self.treated), -1)
         of_treated[self.i] = number
         table = pd.DataFrame(

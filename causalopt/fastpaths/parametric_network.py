@@ -14,8 +14,8 @@ import scipy.sparse as sp
 
 from causalopt.modeling.program import Bools, Floats, Ints, Program
 
-#: Decimal digits of a difference that count, relative to the largest outcome: the last two of a double are rounding.
-DIGITS = 14
+#: Differences nearer to each other than this, relative to the largest outcome, are equal but for rounding.
+ROUNDING = 4 * float(np.finfo(float).eps)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +109,14 @@ class PairNetwork:
         # Both lists name each arc as often as it is used: brought into the order of the arcs they are the pairs.
         return i_unit[np.argsort(i, kind="stable")], j_unit[np.argsort(j, kind="stable")]
 
+    def flow_of(self, i: Ints, j: Ints) -> Ints:
+        """Return the flow that stands for pairs of these units, the inverse of `units`."""
+        group_i, group_j = _of_unit(self.treated, self.supply), _of_unit(self.control, self.capacity)
+        width = len(self.capacity) + 1
+        arcs = np.searchsorted(self.suppliers * width + self.receivers, group_i[i] * width + group_j[j])
+        flow: Ints = np.bincount(arcs, minlength=self.size).astype(np.int64)
+        return flow
+
 
 def statistic(delta: Floats, flow: Ints) -> tuple[float, float, float]:
     """Return Z, S and V of pairs with these differences, each counted `flow` times.
@@ -141,13 +149,27 @@ def largest_outcome(y_treated: Floats, y_control: Floats) -> float:
 
 
 def difference(y_treated: Floats, y_control: Floats, scale: float) -> Floats:
-    """Return differences of outcomes without their rounding errors, so that 0.3 - 0.2 equals 0.2 - 0.1."""
-    delta = np.asarray(y_treated - y_control, dtype=float)
-    if scale <= 0.0 or (scale < 2.0**52 and _is_whole(y_treated) and _is_whole(y_control)):
+    """Return differences of outcomes without their rounding errors, so that 0.3 - 0.2 equals 0.2 - 0.1.
+
+    Values that differ by a few rounding errors of the largest outcome become the middle of their range, and values
+    that near to zero become zero. No value moves by more than that; differences of whole numbers do not move at all.
+    """
+    delta: Floats = np.asarray(y_treated - y_control, dtype=float)
+    tolerance = ROUNDING * scale
+    exact = scale < 2.0**52 and _is_whole(y_treated) and _is_whole(y_control)
+    if exact or len(delta) == 0 or tolerance == 0 or not np.isfinite(delta).all():
         return delta
-    decimals = DIGITS - 1 - int(np.floor(np.log10(scale)))
-    rounded = np.round(delta, decimals) if abs(decimals) <= 300 else delta
-    return np.where(np.isfinite(rounded), rounded, delta) + 0.0
+    order = np.argsort(delta, kind="stable")
+    ascending = delta[order]
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(ascending) > tolerance]))
+    lengths = np.diff(np.append(starts, len(ascending)))
+    low, high = ascending[starts], ascending[starts + lengths - 1]
+    middle = low + (high - low) / 2
+    middle[np.abs(middle) <= tolerance] = 0.0
+    few = np.repeat(high - low <= 8 * tolerance, lengths)  # else these are neighbours in a crowd, not one value
+    equal = np.empty_like(delta)
+    equal[order] = np.where(few, np.repeat(middle, lengths), ascending)
+    return equal
 
 
 def _is_whole(values: Floats) -> bool:
@@ -177,6 +199,13 @@ def _members(unit: Ints, group: Ints) -> tuple[Ints, Ints]:
     of_unit = group[first]
     sizes = np.bincount(of_unit)
     return present[np.argsort(of_unit, kind="stable")], sizes.astype(np.int64)
+
+
+def _of_unit(units: Ints, sizes: Ints) -> Ints:
+    """Return the group of each unit, given the units sorted by group and the sizes of the groups."""
+    group = np.full(int(units.max(initial=-1)) + 1, -1)
+    group[units] = np.repeat(np.arange(len(sizes)), sizes)
+    return group
 
 
 def _start(sizes: Ints) -> Ints:

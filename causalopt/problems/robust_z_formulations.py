@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from itertools import pairwise
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,10 +80,32 @@ class Search(abc.ABC):
         self.nodes = 0
         self.stopped = ""
         self.lp: Program | None = None
+        self.best: Ints | None = None
+
+    def run(self) -> Found:
+        """Search the side; where the time is up before a program has a solution, return the best matching so far.
+
+        If no program has had a solution yet, that is a part of the largest matching of the graph.
+        """
+        try:
+            return self.searched()
+        except SolverFailure:
+            if perf_counter() < self.lane.deadline:
+                raise
+        self.stopped = "time"
+        if self.best is None:
+            i, j = self.problem.graph.largest_units
+            self.best = self.problem.network.flow_of(i[: self.n], j[: self.n])
+        return self.found(self.best, np.inf, Proof.NONE)
 
     @abc.abstractmethod
-    def run(self) -> Found:
-        """Search the side."""
+    def searched(self) -> Found:
+        """Search the side to its end."""
+
+    def note(self, flow: Ints) -> None:
+        """Remember a matching if it is the best so far."""
+        if self.best is None or statistic(self.delta, flow)[0] > statistic(self.delta, self.best)[0]:
+            self.best = flow
 
     def found(self, flow: Ints, bound: float, proof: Proof, note: str = "") -> Found:
         """Return what was found, with the effort so far."""
@@ -128,7 +151,10 @@ class Search(abc.ABC):
         assert result.x is not None
         x = result.x[: len(self.delta)]
         rounded: Ints = np.round(x).astype(np.int64)
-        return rounded if np.abs(x - rounded).max(initial=0.0) <= 1e-4 else None
+        if np.abs(x - rounded).max(initial=0.0) > 1e-4:
+            return None
+        self.note(rounded)
+        return rounded
 
     def point(self, flow: Ints, sign: float = 1.0) -> Point:
         """Return a matching with its S, times a sign, and V."""
@@ -166,7 +192,7 @@ class Search(abc.ABC):
 class Fractional(Search):
     """The hull of (S, V) by LPs; where |Z| is to be small, Dinkelbach's MIQPs close what the hull leaves open."""
 
-    def run(self) -> Found:
+    def searched(self) -> Found:
         """Search the hull, and what it leaves open."""
         found = largest(
             self.ask, lambda point: statistic(self.delta, point.flow)[0], self.n, deadline=self.lane.deadline
@@ -190,7 +216,13 @@ class Fractional(Search):
             z, limit = -z_of_ratio(best.ratio, self.n), -z_of_ratio(floor, self.n)
             if limit <= z or relative_gap(z, limit) <= EXACT:
                 return self.found(best.flow, max(z, limit), Proof.CERTIFIED)
-            point, bound = self.improved(best, relaxation)
+            try:
+                point, bound = self.improved(best, relaxation)
+            except SolverFailure:
+                if perf_counter() < self.lane.deadline:
+                    raise
+                self.stopped = "time"  # the hull's bound still holds
+                return self.found(best.flow, limit, Proof.CERTIFIED)
             if point.ratio >= best.ratio * (1 - 1e-12) or self.stopped:
                 best = min(best, point, key=lambda p: p.ratio)
                 return self.found(best.flow, -z_of_ratio(max(floor, bound), self.n), Proof.CLAIMED)
@@ -237,7 +269,7 @@ class Fractional(Search):
 class Surrogate(Search):
     """[ROBZ] tables 1, 2 and 5: the optimum of S^2 - V or V - S^2, which is not that of Z."""
 
-    def run(self) -> Found:
+    def searched(self) -> Found:
         """Solve the case that the sign of the largest S calls for."""
         top = self.largest_sum().point.s
         case = 1 if top > ZERO * self.n else 3 if top >= -ZERO * self.n else 2
@@ -252,7 +284,7 @@ class Surrogate(Search):
 class Bisection(Search):
     """[ROBZ] (14) to (20): bisection on gamma, a program each; matchings found on the way lift the lower end."""
 
-    def run(self) -> Found:
+    def searched(self) -> Found:
         """Halve the interval of gamma until it is short."""
         line = self.largest_sum()
         best = line.point.flow
@@ -303,7 +335,7 @@ class Bisection(Search):
 class Grid(Search):
     """[RT]: the extreme S under a limit on V, over a grid that is refined where a larger Z is still possible."""
 
-    def run(self) -> Found:
+    def searched(self) -> Found:
         """Bound S over a grid of limits on V, and refine the cell where the largest Z is still possible."""
         top = self.largest_sum().point
         if abs(top.s) <= ZERO * self.n:
@@ -313,11 +345,10 @@ class Grid(Search):
         assert least is not None and most is not None
         low = least.point.v
         high = top.v if self.large else most.point.v
-        self.best = max((top, least.point, most.point), key=lambda p: statistic(self.delta, p.flow)[0])
         ends = np.linspace(low, high, FIRST_GRID + 1) if high > low else np.array([low, low])
         cells = [(a, b, self.extreme_sum(b if self.large else a)) for a, b in pairwise(ends.tolist())]
         for _ in range(MOST_GRID - FIRST_GRID):
-            z = statistic(self.delta, self.best.flow)[0]
+            z = self.best_z()
             worst = max(cells, key=self.reach)
             if self.reach(worst) <= z + max(self.lane.options.gap, 1e-9) * max(1.0, abs(z)) or self.stopped:
                 break
@@ -326,9 +357,10 @@ class Grid(Search):
             middle = 0.5 * (a + b)
             inner = self.extreme_sum(middle)
             cells += [(a, middle, inner), (middle, b, s)] if self.large else [(a, middle, s), (middle, b, inner)]
-        z = statistic(self.delta, self.best.flow)[0]
+        z = self.best_z()
         bound = max(z, max(map(self.reach, cells)))
-        return self.found(self.best.flow, bound, Proof.CLAIMED, f"grid of {len(cells)} cells")
+        assert self.best is not None
+        return self.found(self.best, bound, Proof.CLAIMED, f"grid of {len(cells)} cells")
 
     def extreme_sum(self, limit: float) -> float:
         """Return a bound on S where V is within the limit: V <= b where |Z| is to be large, V >= b where small."""
@@ -337,9 +369,11 @@ class Grid(Search):
         if result is None:
             return -np.inf
         point = self.point(self.flow(result))
-        if statistic(self.delta, point.flow)[0] > statistic(self.delta, self.best.flow)[0]:
-            self.best = point
         return point.s if result.bound is None else max(result.bound, point.s)
+
+    def best_z(self) -> float:
+        """Return the largest Z found so far."""
+        return -np.inf if self.best is None else statistic(self.delta, self.best)[0]
 
     def reach(self, cell: tuple[float, float, float]) -> float:
         """Return the largest Z possible with V in a cell."""

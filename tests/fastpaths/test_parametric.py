@@ -41,6 +41,7 @@ def test_merged_flows_stand_for_allowed_pairs_of_single_units(seed):
     units_i, units_j = network.units(flow)
     assert len(units_i) == flow.sum() == len(set(units_i)) == len(set(units_j))
     assert blocks[units_i, units_j].all()
+    np.testing.assert_array_equal(network.flow_of(units_i, units_j), flow)
     merged = np.repeat(network.delta, flow)
     np.testing.assert_array_equal(np.sort(y_t[units_i] - y_c[units_j]), np.sort(merged))
 
@@ -65,8 +66,20 @@ def test_colliding_hashes_are_noticed(monkeypatch):
 def test_differences_are_free_of_rounding():
     tenths = difference(np.array([0.3, 0.2, 1.1]), np.array([0.2, 0.1, 1.0]), 1.1)
     assert len(set(tenths.tolist())) == 1
+    thirds = difference(np.array([4, 5, 3]) / 3 + 1e3, np.array([2, 3, 1]) / 3 + 1e3, 1e3)
+    assert len(set(thirds.tolist())) == 1
+    assert difference(np.array([0.3]), np.array([0.1 + 0.2]), 0.3).tolist() == [0.0]
+
+
+def test_differences_move_by_a_few_rounding_errors_at_most():
     whole = difference(np.array([2.0**50 + 3]), np.array([2.0**50]), 2.0**50)
     assert whole.tolist() == [3.0]
+    rng = np.random.default_rng(0)
+    for origin in (0.0, 1e9):  # near 1e9 a thousand doubles lie in a crowd within 1e-4
+        y_t, y_c = origin + rng.normal(size=1000) * 1e-4, np.full(1000, origin)
+        raw = y_t - y_c
+        moved = np.abs(difference(y_t, y_c, origin + 1e-4) - raw)
+        assert moved.max() <= 40 * np.finfo(float).eps * (origin + 1e-4)
 
 
 # ---- the statistic ----

@@ -109,9 +109,9 @@ def test_parametric_equals_enumeration_and_greedy_never_beats_it(start):
         y_t, y_c = df["y"][df["t"] == 1], df["y"][df["t"] == 0]
         graph = co.match_graph(df, "t", ["key"], {"x": caliper})
         assert (graph.matrix.toarray() == allowed).all()
-        unit = (1.0, 0.1, 1 / 3, 1e6)[seed % 4]  # other units bring rounding errors
+        unit, origin = (1.0, 0.1, 1 / 3, 1e6)[seed % 4], (0.0, 1e4 / 3)[seed % 3 == 0]  # which bring rounding errors
         for n, (least, largest) in extremes(y_t.to_numpy(), y_c.to_numpy(), allowed).items():
-            problem = co.RobustZProblem(y_t * unit, y_c * unit, graph, pairs=n)
+            problem = co.RobustZProblem(y_t * unit + origin, y_c * unit + origin, graph, pairs=n)
             result = co.solve(problem, "parametric")
             assert same(result.z_max, largest) and same(result.z_min, least), (seed, n)
             assert result.is_exact and result.verification.proof is Proof.CERTIFIED
@@ -302,6 +302,17 @@ def test_a_limit_returns_what_was_found_with_a_valid_bound(shared_data):
     assert result.z_max <= 24.0619 + 5e-5 and result.maximum.bound >= 24.0619 - 5e-5
 
 
+@pytest.mark.parametrize("limit", [1e-6, 0.01])
+@pytest.mark.parametrize("formulation", ["fractional", "ilp-grid"])
+def test_a_limit_on_a_solver_returns_the_best_so_far(shared_data, formulation, limit):
+    problem = problem_of(concrete, shared_data).with_pairs(30)
+    with pytest.warns(co.CausaloptWarning, match="time limit"):
+        result = co.solve(problem, "highs", formulation=formulation, time_limit=limit)
+    assert not result.is_optimal and str(result.status) == "feasible (time limit)"
+    assert 2.4919 - 5e-5 <= result.z_min <= result.z_max <= 24.0619 + 5e-5
+    assert result.maximum.bound >= 24.0619 - 5e-5 and result.minimum.bound <= 2.4919 + 5e-5
+
+
 def test_a_wrong_matching_is_refused(shared_data):
     from causalopt.problems.robust_z_result import verified_pairs
 
@@ -313,7 +324,7 @@ def test_a_wrong_matching_is_refused(shared_data):
     graph = problem.graph
     key = {pair: k for k, pair in enumerate(zip(graph.i.tolist(), graph.j.tolist(), strict=True))}
     assert all(pair in key for pair in zip(result.maximum.i.tolist(), result.maximum.j.tolist(), strict=True))
-    good = _flow_of(problem, result.maximum)
+    good = problem.network.flow_of(result.maximum.i, result.maximum.j)
     assert verified_pairs(problem, "max", good, result.z_max)[0] == pytest.approx(result.z_max)
     with pytest.raises(co.VerificationError, match=r"its Z is 24\.06"):
         verified_pairs(problem, "max", good, result.z_max + 0.1)
@@ -322,18 +333,6 @@ def test_a_wrong_matching_is_refused(shared_data):
     with pytest.raises(co.VerificationError, match="may not be paired"):
         verified_pairs(problem, "max", good, result.z_max)
     problem.network = network
-
-
-def _flow_of(problem, side):
-    """The flow that stands for the pairs of a side."""
-    network = problem.network
-    group_t = dict(zip(network.treated, np.repeat(np.arange(len(network.supply)), network.supply), strict=True))
-    group_c = dict(zip(network.control, np.repeat(np.arange(len(network.capacity)), network.capacity), strict=True))
-    arcs = {pair: k for k, pair in enumerate(zip(network.suppliers.tolist(), network.receivers.tolist(), strict=True))}
-    flow = np.zeros(network.size, dtype=np.int64)
-    for i, j in zip(side.i, side.j, strict=True):
-        flow[arcs[group_t[i], group_c[j]]] += 1
-    return flow
 
 
 # ---- degenerate cases ----
@@ -401,7 +400,7 @@ def test_every_program_is_the_formula_both_as_arrays_and_as_pyomo(shared_data, f
     np.testing.assert_allclose(again.c, program.c)
     assert abs(again.A - program.A).max() < 1e-15
     answer = co.solve(problem)
-    flow = _flow_of(problem, answer.maximum).astype(float)
+    flow = problem.network.flow_of(answer.maximum.i, answer.maximum.j).astype(float)
     d = (1 if side == "max" else -1) * problem.network.delta / np.abs(problem.network.delta).max()
     s, v = d @ flow, d**2 @ flow
     x = flow if program.n_columns == len(flow) else np.append(flow, s)
