@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -49,6 +51,18 @@ _METHOD_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@cache
+def has_hipo() -> bool:
+    """Return whether this HiGHS takes the solver "hipo": highspy 1.16.0 refuses the extras of 1.15, for one."""
+    if importlib.util.find_spec("highspy_extras") is None:
+        return False
+    import highspy
+
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    return bool(highs.setOptionValue("solver", "hipo") == highspy.HighsStatus.kOk)
+
+
 class HighsBackend(Backend):
     """HiGHS through highspy, arrays in and arrays out."""
 
@@ -76,13 +90,26 @@ class HighsBackend(Backend):
 
         return frozenset(name for name in dir(highspy.HighsOptions()) if not name.startswith("_"))
 
+    def advisories(self) -> list[str]:
+        """Say where HiPO's package is missing or of another series, from the versions alone."""
+        try:
+            extras = importlib.metadata.version("highspy-extras")
+        except importlib.metadata.PackageNotFoundError:
+            extras = "missing"
+        if extras.split(".")[:2] == self.version().split(".")[:2]:
+            return []
+        return [
+            f"highspy-extras is {extras}: without HiPO, convex QPs are slow and less reliable "
+            '(pip install "highspy~=1.15.1" "highspy-extras~=1.15.1")'
+        ]
+
     def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
-        """Return the algorithms to try: HiPO needs the package highspy-extras."""
+        """Return the algorithms to try: HiPO needs the package highspy-extras, of the same series as highspy."""
         if "solver" in options.solver_options:
             return ("",)
         problem_class = program.problem_class
         if problem_class is ProblemClass.CONVEX_QP:
-            return _QP_METHODS if importlib.util.find_spec("highspy_extras") else _QP_METHODS[2:]
+            return _QP_METHODS if has_hipo() else _QP_METHODS[2:]
         return ("simplex", "ipx") if problem_class is ProblemClass.LP else ("mip", "mip tight", "mip without presolve")
 
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
@@ -203,6 +230,7 @@ def _set_options(highspy: Any, highs: Any, options: SolveOptions, method: str) -
         "mip_rel_gap": float(options.gap),
         "mip_abs_gap": 0.0,
         "random_seed": options.seed,
+        "small_matrix_value": 1e-12,  # smaller Hessian entries are dropped without a word; 1e-9 by default
         **({"threads": options.threads} if options.threads else {}),
         **({"time_limit": float(options.time_limit)} if options.time_limit else {}),
         **_METHOD_OPTIONS[method],

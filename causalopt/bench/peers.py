@@ -50,9 +50,8 @@ class RawHighs(Peer):
         start = perf_counter()
         h = highspy.Highs()
         h.setOptionValue("output_flag", False)
-        hipo = program.Q is not None and importlib.util.find_spec("highspy_extras") is not None
-        for name, value in {**_highs_options(options), **(HIPO if hipo else {})}.items():
-            h.setOptionValue(name, value)
+        for name, value in {**_highs_options(options), **(HIPO if program.Q is not None else {})}.items():
+            h.setOptionValue(name, value)  # HiPO is refused, and the default stays, where the extras are missing
         none = np.zeros(0, dtype=np.int32)
         q = (none, none, np.zeros(0)) if program.Q is None else _hessian(program.Q)
         a = program.A

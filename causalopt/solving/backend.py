@@ -223,6 +223,10 @@ class Backend(abc.ABC):
         """Return a live model of the program, or None where each solve would start afresh."""
         return None
 
+    def advisories(self) -> list[str]:
+        """Return what is amiss with the solver's installation on this machine, for `causalopt.solvers()`."""
+        return []
+
     def check_can_solve(self, program: Program) -> None:
         """Raise where the class or size of the program is beyond this backend."""
         problem_class = program.problem_class

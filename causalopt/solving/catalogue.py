@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 from datetime import date
 from typing import TYPE_CHECKING
@@ -101,8 +100,6 @@ def _parts(version: str) -> tuple[int, ...]:
 def advisories(solver: str, version: str, license: License | None = None, today: date | None = None) -> list[str]:
     """Return the warnings that apply to a version of a solver and its licence."""
     found = [advisory.text for advisory in ADVISORIES if advisory.solver == solver and advisory.applies(version)]
-    if solver == "highs" and importlib.util.find_spec("highspy_extras") is None:
-        found.append("highspy-extras is missing: without HiPO, convex QPs are slow (pip install highspy-extras)")
     if license is not None and license.expires and license.expires < (today or date.today()).isoformat():
         found.append(f"the licence expired on {license.expires}")
     return found
@@ -135,6 +132,7 @@ def _facts(backend: Backend) -> dict[str, object]:
     installed = backend.is_installed()
     version = backend.version() if installed else ""
     license = backend.license() if installed else None
+    known = [*backend.advisories(), *advisories(backend.name, version, license)] if installed else []
     return {
         "solver": backend.name,
         "installed": installed,
@@ -144,5 +142,5 @@ def _facts(backend: Backend) -> dict[str, object]:
         "expires": (license.expires or "") if license else "",
         "classes": ", ".join(sorted(backend.classes)),
         "abilities": ", ".join(sorted(backend.abilities)),
-        "advisories": "; ".join(advisories(backend.name, version, license)) if installed else "",
+        "advisories": "; ".join(known),
     }

@@ -24,6 +24,9 @@ ACTIVITY_TOLERANCE = 1e-6
 #: Largest number of nonzeros of the active rows for which multipliers are recovered.
 RECOVERY_LIMIT = 3_000_000
 
+#: Largest number of nonzeros for which a claim of infeasibility without multipliers is looked into.
+PHASE_ONE_LIMIT = 300_000
+
 
 def _minimising(program: Program) -> tuple[float, Floats, Any]:
     sign = -1.0 if program.maximize else 1.0
@@ -215,3 +218,42 @@ def farkas_margin(program: Program, multipliers: Floats) -> float:
     largest = float(weights @ at)
     scale = max(abs(needed), float(np.abs(weights) @ np.abs(at)), 1e-300)
     return (needed - largest) / scale
+
+
+def phase_one(program: Program) -> tuple[Floats, Floats] | None:
+    """Look for a point within all rows and bounds, integrality aside, and for the reason where there is none.
+
+    Returns
+    -------
+    x : (n,) array
+        The point that violates the rows least, each relative to its largest entry.
+    farkas : (m,) array
+        Row multipliers that prove infeasibility where x is not feasible (see `farkas_margin`).
+    None where the program is too large to try, or the search fails.
+    """
+    import scipy.sparse as sp
+    from scipy.optimize import linprog
+
+    if program.A.nnz > PHASE_ONE_LIMIT or program.n_rows == 0 or program.n_columns == 0:
+        return None
+    largest = abs(program.A).max(axis=1).toarray().ravel()
+    size = np.where(largest > 0, largest, 1.0)
+    low, high = np.isfinite(program.row_lower), np.isfinite(program.row_upper)
+    rows = sp.csr_matrix(sp.diags_array(1.0 / size) @ program.A)
+    sides = sp.vstack([-rows[low], rows[high]], format="csr")
+    slack = sp.eye_array(sides.shape[0], format="csr")
+    answer = linprog(
+        np.concatenate([np.zeros(program.n_columns), np.ones(sides.shape[0])]),
+        A_ub=sp.hstack([sides, -slack], format="csr"),
+        b_ub=np.concatenate([-(program.row_lower / size)[low], (program.row_upper / size)[high]]),
+        bounds=np.vstack(
+            [np.column_stack([program.lower, program.upper]), np.tile([0.0, np.inf], (sides.shape[0], 1))]
+        ),
+        method="highs",
+    )
+    if answer.status != 0:
+        return None
+    y = np.zeros(program.n_rows)
+    y[low] -= answer.ineqlin.marginals[: low.sum()]
+    y[high] += answer.ineqlin.marginals[low.sum() :]
+    return answer.x[: program.n_columns], y / size

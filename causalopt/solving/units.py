@@ -49,7 +49,8 @@ def column_units(program: Program) -> Floats | None:
     small = (box > 0) & (box < GOOD_SCALE[0] * unit)
     unit[small] = box[small]
     odd = continuous & ((unit < GOOD_SCALE[0]) | (unit > GOOD_SCALE[1]))
-    return power_of_two(np.where(odd, unit, 1.0)) if odd.any() else None
+    # All or none: units are relative to each other.
+    return power_of_two(np.where(continuous, unit, 1.0)) if odd.any() else None
 
 
 def in_units(program: Program, unit: Floats) -> Program:
@@ -156,8 +157,9 @@ def _units_by_rows(rows: Any, n: int) -> tuple[Floats, Floats]:
 def _common_unit(program: Program, rows: Any, unit: Floats, size: Floats) -> float:
     """Return the size that the right-hand sides give to all columns together, one where they say nothing."""
     counts = np.maximum(np.diff(rows.indptr), 1)
-    typical = float((_right_sides(program) / size / counts).max(initial=0.0))
-    return typical if 0 < typical < np.inf else 1.0
+    typical = _right_sides(program) / size / counts
+    typical = typical[(typical > 0) & (np.diff(rows.indptr) > 0)]
+    return float(np.exp(np.log(typical).mean())) if len(typical) else 1.0
 
 
 def _units_by_curvature(program: Program, unit: Floats, known: Bools, box: Floats) -> Floats:

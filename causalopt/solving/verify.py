@@ -11,7 +11,7 @@ import numpy as np
 
 from causalopt.modeling.program import Floats, ProblemClass, Program, symmetric_product
 from causalopt.solving.branching import proven_bound
-from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
+from causalopt.solving.certificate import dual_bound, farkas_margin, phase_one, recovered_multipliers
 from causalopt.solving.result import Reason, Solution, Termination
 from causalopt.solving.units import column_units, in_units
 
@@ -116,7 +116,9 @@ def scaled_violations(program: Program, x: Floats) -> tuple[float, float, float]
             bound = np.where(activity[bad] < program.row_lower[bad], program.row_lower[bad], program.row_upper[bad])
             coefficient, terms = _largest_by_row(program.A, x, bad)
             coefficient = np.where(coefficient == 0, 1.0, np.minimum(coefficient, 1.0))
-            scaled = float((violation[bad] / np.maximum(np.maximum(coefficient, np.abs(bound)), terms)).max())
+            with np.errstate(invalid="ignore"):
+                relative = violation[bad] / np.maximum(np.maximum(coefficient, np.abs(bound)), terms)
+            scaled = float(np.where(np.isnan(relative), np.inf, relative).max())  # a bound that is infinite
     violation = np.maximum(program.lower - x, x - program.upper)
     column = max(float(violation.max(initial=0.0)), 0.0)
     if column > 0:
@@ -264,8 +266,26 @@ def _verify_without_solution(program: Program, solution: Solution) -> Verificati
     if reason not in (Reason.INFEASIBLE, Reason.UNBOUNDED):
         return Verification()
     multipliers = _usable(solution.farkas, program.n_rows)
-    certified = reason is Reason.INFEASIBLE and multipliers is not None and farkas_margin(program, multipliers) > 1e-9
-    return Verification(proof=Proof.CERTIFIED if certified else Proof.CLAIMED)
+    if reason is Reason.INFEASIBLE and multipliers is not None and farkas_margin(program, multipliers) > 1e-9:
+        return Verification(proof=Proof.CERTIFIED)
+    if reason is Reason.INFEASIBLE and (program.lower <= program.upper).all():
+        return _look_for_a_point(program)
+    return Verification(proof=Proof.CLAIMED)
+
+
+def _look_for_a_point(program: Program) -> Verification:
+    """Prove a claim of infeasibility that came without multipliers, or refute it by a point."""
+    unit = column_units(program)
+    program = program if unit is None else in_units(program, unit)
+    found = phase_one(program)
+    if found is None:
+        return Verification(proof=Proof.CLAIMED)
+    x, multipliers = found
+    if farkas_margin(program, multipliers) > 1e-9:
+        return Verification(proof=Proof.CERTIFIED)
+    if is_feasible(program, np.clip(x, program.lower, program.upper)):
+        return Verification(problems=("infeasible was claimed, but a point satisfies all rows and bounds",))
+    return Verification(proof=Proof.CLAIMED)
 
 
 def _usable(multipliers: Floats | None, n_rows: int) -> Floats | None:

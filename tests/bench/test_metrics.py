@@ -206,6 +206,21 @@ def test_agreement_and_reproduction(both):
     assert differences["ATT"] == pytest.approx(1 / 3)
 
 
+def test_a_published_surrogate_is_reproduced_by_what_solvers_found_for_it(tmp_path):
+    common = {"suite": "s", "reason": "feasible", "expected": json.dumps({"Z": [1.0, 0.1]})}
+    runs = [
+        Run(instance="a", solver="scip", status="unproven", exact=0, answers='{"Z": 1.05}', **common),
+        Run(instance="a", solver="greedy", kind="heuristic", status="unproven", exact=0, answers='{"Z": 9}', **common),
+        Run(instance="b", solver="scip", status="unproven", exact=0, answers='{"Z": 9}', **common),
+        Run(instance="b", solver="highs", status="ok", exact=1, answers='{"Z": 0.8}', **common),
+    ]
+    with Store(tmp_path / "runs.sqlite", create=True) as store:
+        for run in runs:
+            store.record(run)
+        found = metrics.reproduction(metrics.judged(store.frame())).set_index("instance")
+    assert found["found"].to_dict() == {"a": 1.05, "b": 0.8} and found["agrees"].to_dict() == {"a": True, "b": False}
+
+
 def test_growth(both):
     runs, table = both
     exponents = growth.exponents(table).set_index(["problem", "solver"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from planted import KINDS, feasible_point, planted
 from scipy.optimize import linprog
 
@@ -254,10 +255,32 @@ def test_a_column_that_can_move_without_limit_defeats_the_proof():
     assert farkas_margin(program, np.array([1.0])) == -np.inf
 
 
-def test_infeasibility_is_certified_by_true_multipliers_and_only_claimed_without():
+def test_infeasibility_is_certified_by_true_multipliers_only(monkeypatch):
+    monkeypatch.setattr("causalopt.solving.verify.phase_one", lambda program: None)  # which would find true ones
     program = Program.from_arrays([0.0, 0.0], [[1.0, 1.0]], 3.0, np.inf, 0.0, 1.0)
     claim = Solution(Termination(Reason.INFEASIBLE))
     good, bad, misshapen, unknown = np.array([1.0]), np.array([-1.0]), np.ones(2), np.array([np.nan])
     assert verify(program, claim.replace(farkas=good))[1].proof is Proof.CERTIFIED
     for multipliers in (None, bad, misshapen, unknown):
         assert verify(program, claim.replace(farkas=multipliers))[1].proof is Proof.CLAIMED
+
+
+@each_kind
+def test_infeasibility_without_multipliers_is_certified_or_refuted(kind):
+    rng = np.random.default_rng(61)
+    claim = Solution(Termination(Reason.INFEASIBLE))
+    for _ in range(15):
+        feasible = planted(rng, kind, boxed=True, repeat=1).program
+        assert "a point satisfies all rows" in "; ".join(verify(feasible, claim)[1].problems)
+        weights = rng.normal(size=feasible.n_columns)
+        reach = float(np.maximum(weights * feasible.lower, weights * feasible.upper).sum())
+        impossible = feasible.replace(
+            A=sp.vstack([feasible.A, weights[None, :]], format="csr"),
+            row_lower=np.append(feasible.row_lower, reach + 0.01),
+            row_upper=np.append(feasible.row_upper, np.inf),
+        )
+        assert verify(impossible, claim)[1].proof is Proof.CERTIFIED
+        whole = impossible.replace(integer=np.ones(feasible.n_columns, dtype=bool))
+        assert verify(whole, claim)[1].proof is Proof.CERTIFIED  # the relaxation is enough
+    parity = Program.from_arrays([1.0, 1.0], [[2.0, 4.0]], 7.0, 7.0, upper=10.0, integer=True)
+    assert verify(parity, claim)[1].proof is Proof.CLAIMED  # the relaxation has points

@@ -460,7 +460,7 @@ def test_summary_of_a_program_without_solution_shows_no_figures():
     result = solve(LP.replace(upper=np.array([0.25, 0.25])), "highs")
     assert list(result.facts()) == ["status", "solver", "why this solver", "verification", "time"]
     assert "infeasible" in result.summary()
-    assert "claimed by the solver" in result.summary()
+    assert "certified by causalopt" in result.summary()
 
 
 @pytest.mark.parametrize(

@@ -526,6 +526,13 @@ def test_coefficients_that_highs_would_drop_are_a_failure():
         lane(program)
 
 
+def test_small_curvature_is_not_dropped():
+    # HiGHS drops Hessian entries of 1e-9 and less by default, without a warning.
+    program = Program.from_arrays([-1.0, 0.0], lower=[0.0, 1000.0], Q=np.diag([1.0, 1e-10]))
+    for method in QP_METHODS:
+        assert run(program, method).objective == pytest.approx(-0.5 + 0.5e-10 * 1000.0**2, abs=1e-6)
+
+
 # --- methods
 
 
@@ -536,14 +543,39 @@ def test_hipo_really_runs_on_convex_qps():
     assert "hipo" in result.log.lower()
 
 
-def test_without_highspy_extras_the_active_set_takes_its_place(monkeypatch):
-    found = causalopt_highs.importlib.util.find_spec
+@pytest.fixture
+def without_hipo():
+    causalopt_highs.has_hipo.cache_clear()
+    yield
+    causalopt_highs.has_hipo.cache_clear()
+
+
+@pytest.mark.parametrize("extras", ["missing", "1.14.2"])
+def test_without_fitting_highspy_extras_the_active_set_takes_its_place(monkeypatch, without_hipo, extras):
+    import highspy
+
+    real = causalopt_highs.importlib
 
     def find_spec(name):
-        return None if name == "highspy_extras" else found(name)
+        return None if name == "highspy_extras" and extras == "missing" else real.util.find_spec(name)
 
-    hidden = types.SimpleNamespace(util=types.SimpleNamespace(find_spec=find_spec))
+    def version(name):
+        if name == "highspy-extras" and extras == "missing":
+            raise real.metadata.PackageNotFoundError
+        return extras if name == "highspy-extras" else real.metadata.version(name)
+
+    class Refuses(highspy.Highs):
+        def setOptionValue(self, name, value):
+            return highspy.HighsStatus.kError if value == "hipo" else super().setOptionValue(name, value)
+
+    metadata = types.SimpleNamespace(version=version, PackageNotFoundError=real.metadata.PackageNotFoundError)
+    hidden = types.SimpleNamespace(util=types.SimpleNamespace(find_spec=find_spec), metadata=metadata)
     monkeypatch.setattr(causalopt_highs, "importlib", hidden)
+    monkeypatch.setattr(HighsBackend, "version", lambda self: "1.15.1")
+    if extras != "missing":
+        monkeypatch.setattr(highspy, "Highs", Refuses)
+    (advice,) = HIGHS.advisories()
+    assert advice.startswith(f"highspy-extras is {extras}: without HiPO")
     assert HIGHS.methods(QP, SolveOptions()) == ("active set",)
     result = lane(QP)
     assert result.is_optimal

@@ -240,7 +240,6 @@ def test_a_solvers_bound_stays_where_it_says_more_than_ours():
 @pytest.mark.parametrize(
     ("reason", "proof"),
     [
-        (Reason.INFEASIBLE, Proof.CLAIMED),
         (Reason.UNBOUNDED, Proof.CLAIMED),
         (Reason.NO_SOLUTION, Proof.NONE),
         (Reason.ERROR, Proof.NONE),
