@@ -16,7 +16,7 @@ import dataclasses
 
 import numpy as np
 
-from causalopt.modeling.program import Floats, Ints
+from causalopt.modeling.program import Bools, Floats, Ints
 
 #: A reduced cost above minus this, relative to the terms that it is the sum of, counts as nonnegative.
 OPTIMALITY = 1e-13
@@ -202,20 +202,21 @@ class _ActiveSet:
         """Return the minimiser over the free columns; or, where these are dependent, a direction that does not rise."""
         problem, free = self.problem, self.free
         own, linear, size = self.matrix[:, free], problem.linear[free], self.norms[free]
-        pivot, ratio = -1, None
+        others, ratio, at = np.ones(len(free), dtype=bool), None, 0.0
         if problem.row is None:
             reduced, target = own, problem.target
         else:  # the pivot column makes up for what the others change in row'x
             pivot = int(np.argmax(x))
-            ratio = np.delete(problem.row[free], pivot) / problem.row[free[pivot]]
+            row = problem.row[free] / problem.row[free[pivot]]
             at = problem.total / problem.row[free[pivot]]
             if len(free) == 1:
                 return np.array([at]), None
-            column = own[:, pivot]
-            reduced = np.delete(own, pivot, axis=1) - column[:, None] * ratio
+            others[pivot] = False
+            ratio, column = row[others], own[:, pivot]
+            reduced = own[:, others] - column[:, None] * ratio
             target = problem.target - at * column
-            linear = np.delete(linear, pivot) - linear[pivot] * ratio
-            size = np.maximum(np.delete(size, pivot), size[pivot] * np.abs(ratio))
+            linear = linear[others] - linear[pivot] * ratio
+            size = np.maximum(size[others], size[pivot] * np.abs(ratio))
         q, r = np.linalg.qr(reduced)
         p = reduced.shape[1]
         diagonal = np.zeros(p)
@@ -227,10 +228,10 @@ class _ActiveSet:
             move[k] = 1.0
             if k:
                 move[:k] = -np.linalg.solve(r[:k, :k], r[:k, k])
-            residual = reduced @ self._others(x, pivot) - target
+            residual = reduced @ x[others] - target
             slope = float(linear @ move) + float((reduced @ move) @ residual)
             terms = float(np.abs(linear) @ np.abs(move)) + float(np.linalg.norm(residual)) * float(size @ np.abs(move))
-            direction = self._complete(move, pivot, ratio, 0.0)
+            direction = _complete(move, others, ratio, 0.0)
             if slope > 0:
                 direction = -direction
             if not (direction < 0).any() and abs(slope) <= LEVEL * terms:
@@ -242,15 +243,7 @@ class _ActiveSet:
         goal = np.linalg.solve(r, goal)
         if problem.row is None:
             return goal, None
-        return self._complete(goal, pivot, ratio, problem.total / problem.row[free[pivot]]), None
-
-    @staticmethod
-    def _others(x: Floats, pivot: int) -> Floats:
-        return x if pivot < 0 else np.delete(x, pivot)
-
-    @staticmethod
-    def _complete(values: Floats, pivot: int, ratio: Floats | None, constant: float) -> Floats:
-        return values if ratio is None else np.insert(values, pivot, constant - float(ratio @ values))
+        return _complete(goal, others, ratio, at), None
 
     def _reduced_costs(self) -> tuple[Floats, Floats]:
         """Return each column's reduced cost, and the size below which it is rounding."""
@@ -270,6 +263,16 @@ class _ActiveSet:
     def _nearly_optimal(self, refused: list[int]) -> bool:
         gradient, noise = self._reduced_costs()
         return bool((gradient[refused] >= -1e4 * noise[refused]).all())
+
+
+def _complete(values: Floats, others: Bools, ratio: Floats | None, at: float) -> Floats:
+    """Return all values from those of all but the pivot, which makes up for what they change in row'x."""
+    if ratio is None:
+        return values
+    whole = np.empty(len(others))
+    whole[others] = values
+    whole[~others] = at - float(ratio @ values)
+    return whole
 
 
 def _solve_free(problem: LeastSquares) -> Minimum:

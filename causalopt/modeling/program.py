@@ -189,15 +189,27 @@ class Program:
         free = self.lower < self.upper
         return self.Q if free.all() else self.Q[free][:, free]
 
+    @cached_property
+    def curvature(self) -> Floats | None:
+        """The diagonal of Q where Q has no other entries; None where it has, or where there is no Q."""
+        if self.Q is None:
+            return None
+        diagonal: Floats = self.Q.diagonal()
+        return diagonal if np.count_nonzero(diagonal) == self.Q.nnz else None
+
+    def hessian_product(self, x: Floats) -> Floats:
+        """Return Qx."""
+        return symmetric_product(self.Q, x) if self.curvature is None else self.curvature * x
+
     def gradient(self, x: Floats) -> Floats:
         """Return Qx + c."""
-        return self.c if self.Q is None else self.c + symmetric_product(self.Q, x)
+        return self.c if self.Q is None else self.c + self.hessian_product(x)
 
     def objective(self, x: Floats) -> float:
         """Return x'Qx/2 + c'x + k."""
         value = float(self.c @ x) + self.constant
         if self.Q is not None:
-            value += 0.5 * float(x @ symmetric_product(self.Q, x))
+            value += 0.5 * float(x @ self.hessian_product(x))
         return value
 
     def components(self) -> Ints:
@@ -268,10 +280,7 @@ def lower_triangle(quadratic: Any, n: int, name: str) -> Any:
 
 def symmetric_product(lower_triangle: Any, x: Floats) -> Floats:
     """Return Qx where Q is given by its lower triangle."""
-    diagonal = lower_triangle.diagonal()
-    if lower_triangle.nnz <= len(x) and np.count_nonzero(diagonal) == lower_triangle.nnz:
-        return np.asarray(diagonal * x)
-    return np.asarray(lower_triangle @ x + lower_triangle.T @ x - diagonal * x)
+    return np.asarray(lower_triangle @ x + lower_triangle.T @ x - lower_triangle.diagonal() * x)
 
 
 def is_positive_semidefinite(lower_triangle: Any, tolerance: float = CONVEXITY_TOLERANCE) -> bool:

@@ -12,11 +12,10 @@ which lies below it because Q is positive semidefinite. Whatever y is, the bound
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from causalopt.modeling.program import Bools, Floats, Program, symmetric_product
+from causalopt.modeling.program import Bools, Floats, Program
 
 #: A row or column within this (relative) distance of its bound counts as active when multipliers are recovered.
 ACTIVITY_TOLERANCE = 1e-6
@@ -28,9 +27,9 @@ RECOVERY_LIMIT = 3_000_000
 PHASE_ONE_LIMIT = 300_000
 
 
-def _minimising(program: Program) -> tuple[float, Floats, Any]:
-    sign = -1.0 if program.maximize else 1.0
-    return sign, sign * program.c, None if program.Q is None else sign * program.Q
+def _sign(program: Program) -> float:
+    """Return what turns the program's objective into its minimising form."""
+    return -1.0 if program.maximize else 1.0
 
 
 def feasible_multipliers(program: Program, y: Floats) -> Floats:
@@ -65,21 +64,22 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
     residual : float
         The largest such reduced cost, relative to the size of the terms it is the sum of.
     """
-    sign, c, q = _minimising(program)
+    sign = _sign(program)
+    c = sign * program.c
     y = feasible_multipliers(program, sign * row_dual)
     bound = _row_terms(program, y)
     reduced = program.A.T @ y
     np.subtract(c, reduced, out=reduced)
     at = np.where(reduced > 0, program.lower, program.upper)
     at[reduced == 0] = 0.0
-    if q is not None and _is_diagonal(q):
-        curvature = q.diagonal()
+    curvature = None if program.curvature is None else sign * program.curvature
+    if curvature is not None and curvature.min(initial=0.0) >= 0:
         curved = curvature > 0
         best = np.divide(-reduced, curvature, out=np.zeros_like(reduced), where=curved)
         np.copyto(at, np.clip(best, program.lower, program.upper, out=best), where=curved)
         bound += 0.5 * float(curvature @ np.square(at, out=best, where=curved))
-    elif q is not None:
-        qx = symmetric_product(q, x)
+    elif program.Q is not None:
+        qx = sign * program.hessian_product(x)
         reduced = reduced + qx
         bound -= 0.5 * float(x @ qx)
         at = np.where(reduced > 0, program.lower, program.upper)
@@ -94,11 +94,6 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
         scale = np.maximum(np.abs(c[open_side]), np.abs(c[open_side] - reduced[open_side]))
         residual = float((excess / np.maximum(scale, min(1.0, float(np.abs(c).max(initial=0.0)) or 1.0))).max())
     return sign * bound + program.constant, residual
-
-
-def _is_diagonal(q: Any) -> bool:
-    diagonal = q.diagonal()
-    return bool(np.count_nonzero(diagonal) == q.nnz and diagonal.min() >= 0)
 
 
 def active_sides(program: Program, x: Floats) -> tuple[Bools, Bools, Bools, Bools]:
@@ -147,7 +142,7 @@ def _linear_program_multipliers(program: Program, x: Floats) -> Floats | None:
     import scipy.sparse as sp
     from scipy.optimize import linprog
 
-    sign = _minimising(program)[0]
+    sign = _sign(program)
     equal = program.row_lower == program.row_upper
     low, high = ~equal & np.isfinite(program.row_lower), ~equal & np.isfinite(program.row_upper)
     answer = linprog(
@@ -175,7 +170,7 @@ def _least_squares_multipliers(program: Program, x: Floats) -> Floats:
     import scipy.sparse as sp
     from scipy.optimize import lsq_linear
 
-    sign = _minimising(program)[0]
+    sign = _sign(program)
     low_row, high_row, low_column, high_column = active_sides(program, x)
     rows = np.flatnonzero(low_row | high_row)
     columns = np.flatnonzero(low_column | high_column)

@@ -102,6 +102,11 @@ def _some_column_is_small(matrix: Any, largest: Floats, block: int = 1 << 20) ->
     """Return whether a column's entries are all small beside the largest of their rows."""
     limit = GOOD_SCALE[0] * largest
     held, moderate = np.zeros((2, matrix.shape[1]), dtype=bool)
+    if matrix.nnz <= block:
+        size = np.abs(matrix.data)
+        held[matrix.indices[size > 0]] = True
+        moderate[matrix.indices[(size > 0) & (size >= np.repeat(limit, np.diff(matrix.indptr)))]] = True
+        return bool((held & ~moderate).any())
     lengths = np.diff(matrix.indptr)
     # Rows in blocks of bounded size, the longest row first: one that holds every column is often enough.
     longest = len(lengths) - 1 - int(np.argmax(lengths[::-1]))  # of several the last: builders put sums there

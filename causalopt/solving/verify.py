@@ -146,6 +146,15 @@ def _largest_by_row(matrix: Any, x: Floats, rows: Any, block: int = 1 << 20) -> 
     """Return the largest coefficient and the largest term of each row, with temporary arrays of at most a block."""
     coefficient, term = np.zeros(len(rows)), np.zeros(len(rows))
     lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
+    if matrix.nnz <= block:  # looking at all rows is quicker than taking some out
+        filled = lengths > 0
+        starts = matrix.indptr[:-1][np.diff(matrix.indptr) > 0]
+        place = np.searchsorted(starts, matrix.indptr[rows[filled]])
+        size = np.abs(matrix.data)
+        coefficient[filled] = np.maximum.reduceat(size, starts)[place]
+        size *= np.abs(x)[matrix.indices]
+        term[filled] = np.maximum.reduceat(size, starts)[place]
+        return coefficient, term
     long = np.flatnonzero(lengths > block)
     short = np.flatnonzero((lengths > 0) & (lengths <= block))
     for group in np.split(short, np.flatnonzero(np.diff(np.cumsum(lengths[short]) // block)) + 1) if len(short) else []:
@@ -170,7 +179,11 @@ def objective_scale(program: Program, x: Floats, value: float) -> tuple[float, f
     terms = float(np.abs(program.c) @ np.abs(x)) + abs(program.constant)
     if program.Q is not None and program.Q.nnz:
         coefficient = max(coefficient, float(np.abs(program.Q.data).max()))
-        terms += 0.5 * float(np.abs(x) @ symmetric_product(abs(program.Q), np.abs(x)))
+        size = np.abs(x)
+        if program.curvature is not None:
+            terms += 0.5 * float(np.abs(program.curvature) @ np.square(size))
+        else:
+            terms += 0.5 * float(size @ symmetric_product(abs(program.Q), size))
     return max(abs(value), min(1.0, coefficient) or 1.0), 1e-14 * terms
 
 
