@@ -34,8 +34,8 @@ from causalopt.bench.status import Status
 from causalopt.bench.suite import Case, SkipInstance, load_suite
 from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, _entry_points, backend_names
-from causalopt.solving.dispatch import run_fast_path, solve_program
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.lane import Lane as SeveralPrograms
 from causalopt.solving.options import SolveOptions

@@ -25,7 +25,7 @@ from causalopt.errors import (
     VerificationError,
 )
 from causalopt.modeling.program import Floats, ProblemClass, Program
-from causalopt.solving import dispatch
+from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
@@ -109,9 +109,12 @@ class Lane(Backend):
     def _result(self, program: Program, options: SolveOptions) -> Result:
         if self.peer:
             return _peer_result(program, self.inner, options)
-        if self.tangents and dispatch._by_tangents(program, self.inner):
-            return dispatch._solve_by_tangents(program, self.inner, options, None, Ledger(), "")
-        return dispatch.solve_program(program, self.inner, options)
+        if self.tangents:
+            from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
+
+            if needs_tangents(program, self.inner):
+                return solve_program_by_tangents(program, self.inner, options, None, Ledger(), "")
+        return solve_program(program, self.inner, options)
 
 
 def smallest_program(problem_class: ProblemClass) -> Program:
@@ -130,7 +133,7 @@ def _peer_result(program: Program, backend: Backend, options: SolveOptions) -> R
     verified, check = verify(program, solution, gap=options.gap)  # not a part of the peer's work: not in its ledger
     if not check.passed:
         raise VerificationError(f"{backend.name}: {check}", str(solution.termination), check)
-    return dispatch.verified_result(verified, check, ledger, backend, "")
+    return verified_result(verified, check, ledger, backend, "")
 
 
 def measured(run: Callable[[], Result]) -> Outcome:

@@ -44,7 +44,8 @@ def elastic_program(problem: BalanceProblem, blocks: Sequence[RowBlock], elastic
 
 
 def _extra_tolerance(problem: BalanceProblem, blocks: Sequence[RowBlock], elastic: Any) -> Floats | None:
-    from causalopt.solving.dispatch import choose_backend, solve_program
+    from causalopt.solving.attempts import solve_program
+    from causalopt.solving.dispatch import choose_backend
     from causalopt.solving.options import SolveOptions
 
     program = elastic_program(problem, blocks, elastic)

@@ -133,7 +133,8 @@ def _smallest_by_milp(group: Group) -> tuple[float, Ints]:
     """Minimise the slack over the imputations of a group whose units weigh differently."""
     import scipy.sparse as sp
 
-    from causalopt.solving.dispatch import choose_backend, solve_program
+    from causalopt.solving.attempts import solve_program
+    from causalopt.solving.dispatch import choose_backend
     from causalopt.solving.options import SolveOptions
 
     classes, member = np.unique(group.weights, return_inverse=True)

@@ -65,7 +65,8 @@ def smallest_extra(
     problem: FactorialBalanceProblem, effects: dict[Effect, Floats], model: OutcomeModel | None = None
 ) -> float:
     """Return the least tolerance, beyond what is asked for, with which these effects have weights; NaN if unknown."""
-    from causalopt.solving.dispatch import choose_backend, solve_program
+    from causalopt.solving.attempts import solve_program
+    from causalopt.solving.dispatch import choose_backend
     from causalopt.solving.options import SolveOptions
 
     if not problem.names:

@@ -132,7 +132,7 @@ def _sorted_codes(time: Any) -> tuple[Ints, pd.Index]:
 
 def _numbers(series: pd.Series, what: str) -> Floats:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiu":
-        return series.to_numpy().astype(float, copy=False)
+        return np.asarray(series.to_numpy(), dtype=float)
     if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_complex_dtype(series.dtype):
         raise DataError(f"{what} is not numeric (its type is {series.dtype}, its first value {series.iloc[0]!r}).")
     return np.asarray(series.to_numpy(dtype=float, na_value=np.nan))

@@ -71,7 +71,8 @@ class OptimalFace:
         return self._extreme(own, 1.0), self._extreme(own, -1.0)
 
     def _extreme(self, cost: Floats, sign: float) -> float:
-        from causalopt.solving.dispatch import choose_backend, solve_program
+        from causalopt.solving.attempts import solve_program
+        from causalopt.solving.dispatch import choose_backend
         from causalopt.solving.options import SolveOptions
 
         # in y = norms * x, whose rows are orthonormal

@@ -405,7 +405,7 @@ def _step_solver(fits: Sequence[Any], solver: str) -> Any:
     """Return what solves a program of these fits with other linear costs, and verifies."""
     from functools import partial
 
-    from causalopt.solving.dispatch import run_fast_path, solve_program
+    from causalopt.solving.attempts import run_fast_path, solve_program
     from causalopt.solving.options import SolveOptions
     from causalopt.solving.result import Ledger
 

@@ -8,10 +8,9 @@ from time import perf_counter
 
 from causalopt.errors import CausaloptWarning, OptionError
 from causalopt.modeling.program import Program
-from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.verify import Tolerances, verify
+from causalopt.solving.verify import Tolerances
 
 
 @dataclasses.dataclass(eq=False)
@@ -72,12 +71,14 @@ class Lane:
         gap : float, optional
             Instead of the option's.
         """
-        from causalopt.solving.dispatch import choose_backend, solve_program
+        from causalopt.solving.attempts import solve_program
+        from causalopt.solving.dispatch import choose_backend
+        from causalopt.solving.tangents import solve_program_by_tangents
 
         options = self.options.replace(time_limit=self.seconds_left, gap=self.options.gap if gap is None else gap)
         backend, reason = choose_backend(program, self.solver, tangents=tangents)
         if tangents and (always or not backend.fits(program)):
-            result = self._by_tangents(program, backend, options, reason)
+            result = solve_program_by_tangents(program, backend, options, self.tolerances, self.ledger, reason)
         else:
             result = solve_program(program, backend, options, self.tolerances, self.ledger, reason)
         self.programs += 1
@@ -90,15 +91,3 @@ class Lane:
         """Warn the user, and keep the note for the result."""
         self.warnings.append(note)
         warnings.warn(note, CausaloptWarning, stacklevel=6)
-
-    def _by_tangents(self, program: Program, backend: Backend, options: SolveOptions, reason: str) -> Result:
-        from causalopt.solving.dispatch import refusal, verified_result
-        from causalopt.solving.tangents import solve_by_tangents
-
-        with self.ledger.phase("solve"):
-            solution = solve_by_tangents(program, options, backend=backend, tolerances=self.tolerances)
-        with self.ledger.phase("verify"):
-            verified, check = verify(program, solution, gap=options.gap, tolerances=self.tolerances)
-        if not check.passed:
-            raise refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
-        return verified_result(verified, check, self.ledger, backend, reason)

@@ -20,8 +20,8 @@ from pyomo.core.expr.visitor import identify_variables
 from causalopt.errors import CausaloptWarning, DataError, UnsupportedProblem
 from causalopt.modeling.compile import compile_model
 from causalopt.modeling.program import Floats, Program
+from causalopt.solving.attempts import limit_notes, refusal, unused_options, verified_result
 from causalopt.solving.backend import Backend
-from causalopt.solving.dispatch import limit_notes, refusal, unused_options, verified_result
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Reason, Result, Solution, Termination
 from causalopt.solving.verify import Proof, Tolerances, Verification, settle_termination, verify

@@ -75,7 +75,7 @@ def extremes(
     --------
     >>> import numpy as np
     >>> from causalopt.solving.backend import get_backend
-    >>> from causalopt.solving.dispatch import solve_program
+    >>> from causalopt.solving.attempts import solve_program
     >>> from causalopt.solving.options import SolveOptions
     >>> program = Program.from_arrays([0.0, 0.0], [[1.0, 1.0]], 2.0, 2.0, Q=np.eye(2))
     >>> solve = lambda p: solve_program(p, get_backend("highs"), SolveOptions())
@@ -172,7 +172,8 @@ def _least_anywhere(program: Program, cost: Floats, best: Floats) -> Extreme | N
 
 
 def _any_lp(program: Program) -> Result:
-    from causalopt.solving.dispatch import choose_backend, solve_program
+    from causalopt.solving.attempts import solve_program
+    from causalopt.solving.dispatch import choose_backend
     from causalopt.solving.options import SolveOptions
 
     return solve_program(program, choose_backend(program, "auto")[0], SolveOptions())

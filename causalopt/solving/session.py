@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from causalopt.errors import CausaloptError, CausaloptWarning, DataError
 from causalopt.modeling.program import Floats, Program
+from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import CHANGEABLE, LiveModel
-from causalopt.solving.dispatch import choose_backend, solve_program, verified_result
+from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result
 from causalopt.solving.verify import Tolerances, verify

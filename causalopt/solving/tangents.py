@@ -20,11 +20,11 @@ import scipy.sparse as sp
 
 from causalopt.errors import CausaloptWarning, SolverFailure
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.solving.attempts import limit_notes, refusal, solve_program, verified_result
 from causalopt.solving.backend import Backend
-from causalopt.solving.dispatch import solve_program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import Tolerances, objective_scale
+from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Tolerances, objective_scale, verify
 
 #: MILPs solved before the loop gives up.
 MOST_ROUNDS = 200
@@ -41,13 +41,10 @@ FIRST_POINTS = (0.0, -1e-3, 1e-3, -1e-2, 1e-2, -1e-1, 1e-1)
 
 def curved_columns(program: Program) -> Ints | None:
     """Return the columns that Q holds, or None unless Q is diagonal and convex in the program's sense."""
-    if program.Q is None:
-        return None
-    diagonal = program.Q.diagonal()
     sign = -1.0 if program.maximize else 1.0
-    if program.Q.nnz != np.count_nonzero(diagonal) or (sign * diagonal < 0).any():
+    if program.curvature is None or (sign * program.curvature < 0).any():
         return None
-    return np.flatnonzero(diagonal)
+    return np.flatnonzero(program.curvature)
 
 
 def can_approximate(program: Program, backend: Backend) -> bool:
@@ -57,6 +54,11 @@ def can_approximate(program: Program, backend: Backend) -> bool:
         and ProblemClass.MILP in backend.classes
         and curved_columns(program) is not None
     )
+
+
+def needs_tangents(program: Program, backend: Backend) -> bool:
+    """Return whether a backend can solve this program by tangents, and not otherwise."""
+    return program.problem_class not in backend.classes and can_approximate(program, backend)
 
 
 @dataclasses.dataclass(eq=False)
@@ -177,6 +179,30 @@ def solve_by_tangents(
         nodes=nodes or None,
         log=log,
     )
+
+
+def solve_program_by_tangents(
+    program: Program,
+    backend: Backend,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+    reason: str,
+) -> Result:
+    """Solve a convex MIQP by tangents and verify the answer, as `solve_program` does without them."""
+    options = options.replace(start=options.check_start(program.n_columns))
+    with ledger.phase("solve"):
+        solution = solve_by_tangents(program, options, backend=backend, tolerances=tolerances)
+    with ledger.phase("verify"):
+        verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
+    if not check.passed:
+        raise refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
+    notes = limit_notes(backend, verified, check)
+    for note in notes:
+        warnings.warn(note, CausaloptWarning, stacklevel=5)
+    if program.problem_class not in backend.classes:
+        reason += f"; it takes no {program.problem_class}, so that tangents stand in for the squares"
+    return verified_result(verified, check, ledger, backend, reason, notes)
 
 
 def _relaxation(program: Program, backend: Backend, options: SolveOptions) -> Solution | None:

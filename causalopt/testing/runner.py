@@ -13,8 +13,8 @@ import numpy as np
 
 from causalopt.errors import CausaloptError, CausaloptWarning, OptionError
 from causalopt.modeling.program import Floats
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Ability, Backend, backend_names, get_backend, load_backend
-from causalopt.solving.dispatch import solve_program
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Result
 from causalopt.testing import behaviour, integer, linear, quadratic, scaling

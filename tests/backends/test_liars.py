@@ -8,8 +8,8 @@ import pytest
 import causalopt as co
 from causalopt.errors import SolverFailure, VerificationError
 from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import get_backend
-from causalopt.solving.dispatch import solve_program
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Termination
 from causalopt.testing import Status, all_cases, run

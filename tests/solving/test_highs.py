@@ -21,8 +21,8 @@ from causalopt.errors import (
     VerificationError,
 )
 from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import installed_backends
-from causalopt.solving.dispatch import solve_program
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.reduce import reduce
 from causalopt.solving.result import Limit, Reason, Termination

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import causalopt as co
-from causalopt.solving.dispatch import solve_program
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason
 

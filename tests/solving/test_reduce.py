@@ -9,8 +9,8 @@ from causalopt_highs import HighsBackend
 from planted import KINDS, Planted, best_by_enumeration, full_hessian, planted, roughened, side_by_side_programs
 
 from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
-from causalopt.solving.dispatch import solve_program
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.reduce import GOOD_SCALE, MOST_PARTS, has_crossed_bounds, join, part, parts, reduce
 from causalopt.solving.result import Limit, Reason, Solution, Termination

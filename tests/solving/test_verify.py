@@ -9,7 +9,7 @@ from planted import KINDS, best_by_enumeration, planted
 
 from causalopt.errors import CausaloptWarning, VerificationError
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving.dispatch import solve_program
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Solution, Termination
 from causalopt.solving.verify import Proof, Tolerances, verify
