@@ -23,8 +23,9 @@ ACTIVITY_TOLERANCE = 1e-6
 #: Largest number of nonzeros of the active rows for which multipliers are recovered.
 RECOVERY_LIMIT = 3_000_000
 
-#: Largest number of nonzeros for which a claim of infeasibility without multipliers is looked into.
+#: Largest number of nonzeros for which a claim of infeasibility without multipliers is looked into, and for how long.
 PHASE_ONE_LIMIT = 300_000
+PHASE_ONE_SECONDS = 5.0
 
 
 def _sign(program: Program) -> float:
@@ -224,7 +225,7 @@ def phase_one(program: Program) -> tuple[Floats, Floats] | None:
         The point that violates the rows least, each relative to its largest entry.
     farkas : (m,) array
         Row multipliers that prove infeasibility where x is not feasible (see `farkas_margin`).
-    None where the program is too large to try, or the search fails.
+    None where the program is too large to try, or the search fails or takes too long.
     """
     import scipy.sparse as sp
     from scipy.optimize import linprog
@@ -245,6 +246,7 @@ def phase_one(program: Program) -> tuple[Floats, Floats] | None:
             [np.column_stack([program.lower, program.upper]), np.tile([0.0, np.inf], (sides.shape[0], 1))]
         ),
         method="highs",
+        options={"time_limit": PHASE_ONE_SECONDS},
     )
     if answer.status != 0:
         return None
