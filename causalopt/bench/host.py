@@ -1,7 +1,7 @@
 """The processes between the runner and the workers: a launcher that has everything loaded, and a host an instance.
 
 The launcher imports what problems need once, then forks a host for each block of runs. The host makes the instance,
-builds and compiles its program, and runs the contestants one after the other: a solver in a fresh process of its own,
+builds and compiles its program, and runs the contestants one after the other: a solver in a worker from the nursery,
 a fast path in a fork of the host. Every process ends when the runner does, because the pipe of jobs then closes.
 """
 
@@ -16,7 +16,7 @@ import select
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -30,6 +30,7 @@ from causalopt.bench.contestants import Contestant
 from causalopt.bench.environment import load_average
 from causalopt.bench.forks import in_a_fork
 from causalopt.bench.lane import Lane, Outcome, measured, smallest_program
+from causalopt.bench.nursery import Nursery
 from causalopt.bench.status import Status
 from causalopt.bench.suite import Case, SkipInstance, load_suite
 from causalopt.errors import OptionError, SolverFailure
@@ -82,6 +83,7 @@ def launch() -> None:
 
 def _launch(jobs: Connection, messages: Connection) -> None:
     sys.path[:] = jobs.recv()
+    nursery = Nursery()
     for name in PRELOADED:
         importlib.import_module(name)
     messages.send(("ready", None))
@@ -91,7 +93,7 @@ def _launch(jobs: Connection, messages: Connection) -> None:
         if child == 0:
             try:
                 _end_with_runner(jobs.fileno())
-                serve(pickle.loads(content), messages)
+                serve(pickle.loads(content), messages, nursery)
             except BrokenPipeError:
                 os._exit(1)
             except BaseException:  # a forked process must never return into the launcher's loop
@@ -119,10 +121,10 @@ def _end_with_runner(pipe: int) -> None:
 # ---- a host ----
 
 
-def serve(block: Block, messages: Connection) -> None:
+def serve(block: Block, messages: Connection, nursery: Nursery) -> None:
     """Make the instance of a block and run its contestants."""
     try:
-        made = Made(block)
+        made = Made(block, nursery.start)
     except SkipInstance as skip:
         messages.send(("skip", str(skip)))
         return
@@ -147,8 +149,8 @@ def serve(block: Block, messages: Connection) -> None:
 class Made:
     """An instance that was made, with its program."""
 
-    def __init__(self, block: Block) -> None:
-        self.block, self.limits = block, block.limits
+    def __init__(self, block: Block, start_worker: Callable[[int], Any] | None = None) -> None:
+        self.block, self.limits, self.start_worker = block, block.limits, start_worker
         instance = load_suite(block.suite).instance(block.instance)
         case = instance.make()
         self.case = case if isinstance(case, Case) else Case(case)
@@ -266,7 +268,7 @@ class Made:
         hard = self.limits.time_limit + self.limits.grace
         options = self._options().replace(time_limit=hard, isolate=True, memory_limit=self.limits.memory_limit)
         try:
-            answer = IsolatedBackend(lane, self.limits.memory_limit).solve(self.program, options)
+            answer = IsolatedBackend(lane, self.limits.memory_limit, self.start_worker).solve(self.program, options)
         except OptionError as error:  # the program alone is larger than the memory limit
             return Outcome(status=Status.OUT_OF_MEMORY, detail=str(error))
         except SolverFailure as error:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, BinaryIO, ClassVar
@@ -44,6 +45,9 @@ class IsolatedBackend(Backend):
     inner : Backend
     memory_limit : float or None
         GiB that the process may hold.
+    start : callable
+        Starts a worker that writes its messages to the pipe of a given number, and returns it as a
+        `subprocess.Popen`, or as something that can do the same.
     """
 
     name: ClassVar[str] = "isolated"
@@ -52,8 +56,10 @@ class IsolatedBackend(Backend):
     classes: ClassVar[frozenset[ProblemClass]] = frozenset(ProblemClass)
     abilities: ClassVar[frozenset[Ability]] = frozenset()
 
-    def __init__(self, inner: Backend, memory_limit: float | None = None) -> None:
-        self.inner, self.memory_limit = inner, memory_limit
+    def __init__(
+        self, inner: Backend, memory_limit: float | None = None, start: Callable[[int], Any] | None = None
+    ) -> None:
+        self.inner, self.memory_limit, self.start = inner, memory_limit, start or start_process
         for attribute in ("name", "package", "distribution", "classes", "abilities", "open_source"):
             setattr(self, attribute, getattr(inner, attribute))
 
@@ -81,7 +87,7 @@ class IsolatedBackend(Backend):
         """
         self._check_memory(program)
         start = perf_counter()
-        child = _Child(self.inner, program, options, method)
+        child = _Child(self.inner, program, options, method, self.start)
         try:
             return child.wait(options, self.memory_limit, start)
         finally:
@@ -104,21 +110,34 @@ def program_bytes(program: Program) -> int:
     return sum(array.nbytes for array in arrays)
 
 
+def start_process(messages: int) -> subprocess.Popen[bytes]:
+    """Start a new Python as a worker that writes its messages to the pipe of this number."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "import sys; from causalopt.solving.isolate import work; work(int(sys.argv[1]))",
+         str(messages)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=[messages],
+        start_new_session=True,  # Ctrl-C is for the parent, which decides
+    )  # fmt: skip
+
+
 class _Child:
     """The parent's end of a solve in another process."""
 
-    def __init__(self, backend: Backend, program: Program, options: SolveOptions, method: str) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        program: Program,
+        options: SolveOptions,
+        method: str,
+        start: Callable[[int], Any] = start_process,
+    ) -> None:
         self.options = options
         # The child's output of any kind is shown only if it crashes.
         read_end, write_end = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from causalopt.solving.isolate import work; work()", str(write_end)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[write_end],
-            start_new_session=True,  # Ctrl-C is for the parent, which decides
-        )
+        self.process = start(write_end)
         os.close(write_end)
         self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.lines: deque[str] = deque(maxlen=40)
@@ -231,9 +250,9 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
-def work() -> None:
-    """Run as the child: read a job, solve it, and write messages to the pipe whose number is the argument."""
-    pipe = os.fdopen(int(sys.argv[1]), "wb")
+def work(messages: int) -> None:
+    """Run as the child: read a job, solve it, and write messages to the pipe of this number."""
+    pipe = os.fdopen(messages, "wb")
     lock = threading.Lock()
 
     def send(kind: str, content: Any) -> None:
