@@ -20,8 +20,7 @@ from scipy.sparse import csgraph
 
 from causalopt.errors import DataError
 from causalopt.modeling.program import Bools, Floats, Ints
-from causalopt.problems.reading import refuse_rows
-from causalopt.solving.options import unknown_name
+from causalopt.problems.reading import refuse_rows, require_columns
 
 #: Pairs beyond which a graph is refused: 100 million take 1.6 GB.
 MOST_PAIRS = 100_000_000
@@ -354,9 +353,7 @@ def _labels(labels: Any, size: int | None, what: str) -> pd.Index:
 
 
 def _check_columns(df: pd.DataFrame, treatment: str, exact: Sequence[str], calipers: Mapping[str, Any]) -> None:
-    for name in (treatment, *exact, *calipers):
-        if name not in df.columns:
-            raise DataError(unknown_name("column", str(name), map(str, df.columns)))
+    require_columns(df, (treatment, *exact, *calipers))
     for name in (*exact, *calipers):
         if name == treatment:
             raise DataError(f"The treatment {treatment!r} is also a matching covariate; take it out of them.")

@@ -32,6 +32,7 @@ from causalopt.problems.reading import (
     read_covariates,
     read_treatment,
     read_weights,
+    require_columns,
     spread_by_name,
     treated_code,
 )
@@ -438,9 +439,7 @@ def balance(
     for key in ("sampling_weights", "base_weights"):
         if isinstance(problem.get(key), str):
             asked.append(problem[key])
-    for name in asked:
-        if name not in df.columns:
-            raise DataError(unknown_name("column", str(name), map(str, df.columns)))
+    require_columns(df, asked)
     if treatment is not None and treatment in names:
         raise DataError(f"The treatment {treatment!r} is also among the covariates; take it out of them.")
     for key in ("sampling_weights", "base_weights"):

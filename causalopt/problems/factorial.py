@@ -36,7 +36,7 @@ from causalopt.problems.factorial_design import (
 )
 from causalopt.problems.factorial_result import FactorialResult
 from causalopt.problems.factorial_rows import Functions, WeightSet, make_set, row_table
-from causalopt.problems.reading import as_frame, read_covariates, spread_by_name
+from causalopt.problems.reading import as_frame, read_covariates, require_columns, spread_by_name
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Result, Solution
 
@@ -392,10 +392,7 @@ def factorial_balance(
     from causalopt.solving.dispatch import solve
 
     chosen = {"factors": _listed(factors), "covariates": _listed(covariates)}
-    for names in chosen.values():
-        for name in names:
-            if name not in df.columns:
-                raise DataError(unknown_name("column", str(name), map(str, df.columns)))
+    require_columns(df, [name for names in chosen.values() for name in names])
     instance = FactorialBalanceProblem(
         df[chosen["covariates"]],
         df[chosen["factors"]],

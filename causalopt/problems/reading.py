@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,20 @@ from causalopt.solving.options import unknown_name
 
 #: More distinct treatment values than this look like a continuous treatment.
 MOST_GROUPS = 20
+
+
+def require_columns(data: Any, names: Iterable[Any]) -> None:
+    """Raise `DataError` unless `data` is a pandas DataFrame with these columns."""
+    if not isinstance(data, pd.DataFrame):
+        raise DataError(f"The data must be a pandas DataFrame, not {type(data).__name__}: pd.DataFrame(...) makes one.")
+    for name in names:
+        if name not in data.columns:
+            raise DataError(unknown_name("column", str(name), map(str, data.columns)))
+
+
+def shown_label(label: Any) -> str:
+    """Write a row label for people: 0 rather than np.int64(0)."""
+    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def as_frame(covariates: Any) -> pd.DataFrame:
@@ -32,8 +46,8 @@ def as_frame(covariates: Any) -> pd.DataFrame:
     repeated = covariates.index[covariates.index.duplicated()]
     if len(repeated):
         raise DataError(
-            f"Row label {repeated[0]!r} occurs more than once ({len(repeated)} repeated rows in all); weights could "
-            "not be told apart. Use df.reset_index(drop=True) first."
+            f"Row label {shown_label(repeated[0])} occurs more than once ({len(repeated)} repeated rows in all); weights "
+            "could not be told apart. Use df.reset_index(drop=True) first."
         )
     return covariates
 
@@ -64,7 +78,8 @@ def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
         if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_complex_dtype(series.dtype):
             raise DataError(
                 f"Column {name!r} of the {what} is not numeric (its type is {series.dtype}, its first value "
-                f"{series.iloc[0]!r}). Convert it to numbers, or to a category: df[{name!r}].astype('category')."
+                f"{series.iloc[0]!r}). Convert it to numbers, pd.to_numeric(df[{name!r}]), or to a category, "
+                f"df[{name!r}].astype('category')."
             )
         extension = not isinstance(series.dtype, np.dtype)
         values = series.to_numpy(dtype=float, na_value=np.nan) if extension else series.to_numpy(dtype=float)
@@ -79,7 +94,7 @@ def refuse_rows(bad: npt.NDArray[np.bool_], index: Any, message: str) -> None:
     """Raise `DataError` naming the first few rows where `bad` holds, if there are any."""
     rows = np.flatnonzero(bad)
     if len(rows):
-        shown = ", ".join(repr(index[i]) for i in rows[:5]) + (", ..." if len(rows) > 5 else "")
+        shown = ", ".join(shown_label(index[i]) for i in rows[:5]) + (", ..." if len(rows) > 5 else "")
         raise DataError(f"{message} in {len(rows)} row(s): {shown}. Drop or impute them first.")
 
 
@@ -172,8 +187,7 @@ def read_outcome(outcome: Any, index: pd.Index, data: pd.DataFrame | None = None
     if isinstance(outcome, str):
         if data is None:
             raise DataError(f"No data is attached to this result: give the values of {outcome!r} instead.")
-        if outcome not in data.columns:
-            raise DataError(unknown_name("column", outcome, map(str, data.columns)))
+        require_columns(data, [outcome])
         name, outcome = f"The outcome {outcome!r}", data[outcome]
     if isinstance(outcome, pd.Series) and not outcome.index.equals(index):
         raise DataError(f"{name} and the weights have different row labels; align them first.")

@@ -15,9 +15,9 @@ import pandas as pd
 from causalopt.errors import CausaloptWarning, DataError
 from causalopt.fastpaths.network_simplex_flow import FlowSession
 from causalopt.matching import MatchGraph, match_graph
+from causalopt.problems.reading import require_columns
 from causalopt.problems.robust_z import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust_z_result import RobustZResult, check_level
-from causalopt.solving.options import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,7 @@ def robust_z_test(
     >>> round(result.z_min, 4), round(result.z_max, 4)
     (2.1585, 31.1127)
     """
-    if outcome not in df.columns:
-        raise DataError(unknown_name("column", str(outcome), map(str, df.columns)))
+    require_columns(df, [outcome])
     if outcome in (treatment, *exact, *(calipers or {})):
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
     graph = match_graph(df, treatment, exact, calipers, rounding, treated=treated, control=control)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Floats
-from causalopt.problems.reading import refuse_rows
+from causalopt.problems.reading import refuse_rows, require_columns
 from causalopt.problems.synthetic_control_data import Design
 from causalopt.problems.synthetic_control_fit import Constraints, Fit, scaled
 from causalopt.solving.options import unknown_name
@@ -123,9 +123,7 @@ def predictors_from_columns(
     averages: dict[str, pd.Series] = {}
     for item in wanted:
         column, times = (item, None) if isinstance(item, str) else item
-        for name in (column, unit, time):
-            if name not in df.columns:
-                raise DataError(unknown_name("column", str(name), map(str, df.columns)))
+        require_columns(df, (column, unit, time))
         if times is None:
             key, rows = column, df[time] < treatment_time
         else:

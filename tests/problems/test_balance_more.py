@@ -312,3 +312,23 @@ def test_bounds_refuse_what_makes_no_sense(study):
         diagnostics.smooth_bias_bound(0, 1, 1, degree=-1)
     with pytest.raises(co.DataError, match="negative"):
         diagnostics.smooth_bias_bound(0, -1, 1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda d: co.balance(d, treatment="t", covariates=["x"]),
+        lambda d: co.robust_z_test(d, outcome="y", treatment="t", exact=["x"]),
+        lambda d: co.factorial_balance(d, factors=["t"], covariates=["x"]),
+        lambda d: co.match_graph(d, "t", ["x"]),
+    ],
+)
+def test_data_that_is_no_dataframe_is_named(call):
+    with pytest.raises(co.DataError, match=r"must be a pandas DataFrame, not dict: pd\.DataFrame"):
+        call({"t": [0, 1], "x": [1.0, 2.0], "y": [0.0, 1.0]})
+
+
+def test_row_labels_are_shown_as_they_are(study):
+    twice = pd.concat([study, study])
+    with pytest.raises(co.DataError, match=f"Row label {study.index[0]} occurs more than once"):
+        co.balance(twice, treatment="t", covariates=NAMES)
