@@ -46,8 +46,8 @@ def as_frame(covariates: Any) -> pd.DataFrame:
     repeated = covariates.index[covariates.index.duplicated()]
     if len(repeated):
         raise DataError(
-            f"Row label {shown_label(repeated[0])} occurs more than once ({len(repeated)} repeated rows in all); weights "
-            "could not be told apart. Use df.reset_index(drop=True) first."
+            f"Row label {shown_label(repeated[0])} occurs more than once ({len(repeated)} repeated rows in all), so "
+            "that weights could not be told apart. Use df.reset_index(drop=True) first."
         )
     return covariates
 
