@@ -11,6 +11,7 @@ import gc
 import importlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -100,10 +101,22 @@ def serve() -> None:
                 os.close(end)
             with suppress(BrokenPipeError):  # whoever asked has gone, and so does the worker
                 os.write(status, str(child).encode())
-            _, code = os.waitpid(child, 0)
+            code = _wait_for(child, status)
             with suppress(BrokenPipeError):
-                os.write(status, str(os.waitstatus_to_exitcode(code)).encode())
+                os.write(status, str(code).encode())
             os.close(status)
+
+
+def _wait_for(child: int, status: int) -> int:
+    """Wait for a worker's end and return its exit code; kill it when nobody reads the pipe of its status any more."""
+    ended = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(status, 0)  # a reader that has gone is always reported
+    if ended not in dict(poll.poll()):
+        os.kill(child, signal.SIGKILL)
+    os.close(ended)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _become_worker(requests: socket.socket, stdin: int, stderr: int, messages: int, status: int) -> None:

@@ -31,10 +31,16 @@ from causalopt.solving.result import Limit, Reason, Solution, Termination
 #: Seconds beyond the time limit that a solver has for stopping by itself, before its process is killed.
 GRACE = 1.0
 
+#: Seconds that a busy machine may take to start the process, which do not count as the solver's.
+START_UP = 60.0
+
 #: Seconds between looks at the child's memory.
 HEARTBEAT = 0.02
 
 GIB = 2**30
+
+#: Linux's number for prctl's request to get a signal when the parent ends.
+_PR_SET_PDEATHSIG = 1
 
 
 class IsolatedBackend(Backend):
@@ -183,14 +189,17 @@ class _Child:
             return self._stopped(Limit.INTERRUPT, "interrupted by the user", 0, start)
 
     def _wait(self, options: SolveOptions, memory_limit: float | None, start: float) -> Solution:
-        deadline = None if options.time_limit is None else start + options.time_limit + GRACE
+        limit = options.time_limit
+        deadline = None if limit is None else start + START_UP + limit
         peak = 0
         while True:
             try:
                 kind, content = self.messages.get(timeout=HEARTBEAT)
             except queue.Empty:
                 kind, content = "", None
-            if kind == "log":
+            if kind == "started" and limit is not None:
+                deadline = perf_counter() + limit + GRACE
+            elif kind == "log":
                 self.lines.append(content)
                 if options.on_log is not None:
                     options.on_log(content)
@@ -263,6 +272,8 @@ def work(messages: int) -> None:
     sys.path[:] = pickle.load(sys.stdin.buffer)
     backend, program, options, method = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _be_killed_with_parent()
+    send("started", None)
     options = dataclasses.replace(
         options,
         on_log=lambda line: send("log", line),
@@ -283,3 +294,11 @@ def work(messages: int) -> None:
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()  # returns when the parent closes it, or has ended
     os._exit(1)
+
+
+def _be_killed_with_parent() -> None:
+    """Ask Linux to kill this process when its parent ends: a solver that holds Python's lock stops the thread above."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):  # elsewhere the thread has to do
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -56,6 +56,19 @@ def test_a_nursery_that_has_ended_is_a_failure_in_words(nursery):
     os.close(write_end)
 
 
+def test_a_worker_is_killed_when_nobody_waits_for_it_any_more(nursery):
+    read_end, write_end = os.pipe()
+    worker = nursery.start(write_end)  # it waits for its job
+    os.close(worker._status)  # as when the process that asked has died
+    for _ in range(100):
+        if not Path(f"/proc/{worker.pid}").exists():
+            break
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker.pid}").exists() and nursery.process.poll() is None
+    os.close(read_end)
+    os.close(write_end)
+
+
 def test_it_ends_with_the_last_who_could_ask_and_its_worker_with_it(nursery):
     read_end, write_end = os.pipe()
     worker = nursery.start(write_end)

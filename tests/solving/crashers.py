@@ -1,5 +1,6 @@
 """Backends that misbehave on purpose, in a module that a child process can import."""
 
+import ctypes
 import os
 import time
 
@@ -30,6 +31,14 @@ class HangsWithNothing(HighsBackend):
     def solve(self, program, options, method=""):
         while True:
             time.sleep(1)
+
+
+class HoldsTheLock(HighsBackend):
+    """Keeps Python's lock, as a solver's wrapper may: no other thread of the process runs."""
+
+    def solve(self, program, options, method=""):
+        while True:
+            ctypes.PyDLL(None).sleep(60)
 
 
 class Eats(HighsBackend):

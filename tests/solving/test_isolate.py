@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -110,13 +109,13 @@ def test_the_log_comes_back_only_when_asked_for():
 
 
 def test_an_interrupt_returns_the_incumbent():
-    threading.Timer(1.5, lambda: signal.raise_signal(signal.SIGINT)).start()
     with pytest.warns(co.CausaloptWarning, match="interrupt limit"):
-        result = isolated(crashers.Hangs(), time_limit=60.0)
+        result = isolated(crashers.Hangs(), on_incumbent=lambda *found: signal.raise_signal(signal.SIGINT))
     assert result.status.limit is Limit.INTERRUPT and result.objective == 0
 
 
-def test_the_child_ends_when_its_parent_is_killed(tmp_path):
+@pytest.mark.parametrize("backend", ["HangsWithNothing", "HoldsTheLock"])
+def test_the_child_ends_when_its_parent_is_killed(tmp_path, backend):
     script = tmp_path / "parent.py"
     script.write_text(
         textwrap.dedent(
@@ -127,7 +126,7 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path):
             from causalopt.solving.isolate import _Child
             from causalopt.solving.options import SolveOptions
             program = co.Program.from_arrays([1.0], [[1.0]], 0.5)
-            child = _Child(crashers.HangsWithNothing(), program, SolveOptions(isolate=True), "")
+            child = _Child(crashers.{backend}(), program, SolveOptions(isolate=True), "")
             print(child.process.pid, flush=True)
             import time; time.sleep(60)
             """
