@@ -97,40 +97,30 @@ class BootstrapResult:
         lines += [f"{name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the intervals of all methods, by quantiles (thick) and by normal approximation (thin); return the Axes.
+    def plot(self, kind: str = "intervals", ax: Any = None, **options: Any) -> Any:
+        """Draw the methods beside each other.
 
-        Needs matplotlib (pip install causalopt[plot]).
+        Parameters
+        ----------
+        kind : {"intervals", "distributions"}
+            "intervals": by quantiles (thick), normal approximation (thin) and, where there are, studentised (dotted);
+            a hollow estimate marks a worst case that is not proven. "distributions": redrawn estimates minus the effect
+            that was imputed.
+        ax : matplotlib Axes, optional
+            Those of a new figure unless given.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        OptionError
+            For an unknown kind or option.
+        DataError
+            Without matplotlib (``pip install causalopt[plot]``).
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError:
-                raise DataError("Plots need matplotlib: pip install causalopt[plot].") from None
-            _, ax = plt.subplots(figsize=(6.4, 1.2 + 0.5 * len(self.table)), layout="constrained")
-        names = list(self.table.index)
-        for height, name in enumerate(names):
-            row = self.table.loc[name]
-            colour = "C0" if name == self.method else "0.45"
-            ax.plot(
-                [row["normal lower"], row["normal upper"]], [height] * 2, color=colour, lw=1.2, solid_capstyle="butt"
-            )
-            if np.isfinite(row["quantile lower"]):
-                ax.plot(
-                    [row["quantile lower"], row["quantile upper"]],
-                    [height] * 2,
-                    color=colour,
-                    lw=5,
-                    solid_capstyle="butt",
-                    alpha=0.55,
-                )
-            ax.plot(self.estimate, height, "o", color=colour, ms=5)
-        ax.axvline(0.0, color="0.7", lw=0.8, ls="--", zorder=0)
-        ax.set_yticks(range(len(names)), names)
-        ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.set_xlabel(f"effect ({self.level:.0%} intervals)\nthick: quantiles, thin: normal")
-        ax.locator_params(axis="x", nbins=4)
-        for side in ("top", "right", "left"):
-            ax.spines[side].set_visible(False)
-        ax.tick_params(axis="y", length=0)
-        return ax
+        from causalopt.inference.bootstrap_plot import PICTURES
+        from causalopt.plots_style import draw
+
+        return draw(PICTURES, self, kind, ax, options)

@@ -41,11 +41,33 @@ class Frontier:
     prices: pd.DataFrame
     solver: str
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw coefficient of variation, effective sample size and estimate against the tolerance; needs matplotlib."""
-        from causalopt.plots import frontier_plot
+    def plot(self, kind: str = "frontier", ax: Any = None, **options: Any) -> Any:
+        """Draw the frontier.
 
-        return frontier_plot(self, axes)
+        Parameters
+        ----------
+        kind : {"frontier", "cv", "effective sample size", "estimate", "prices"}
+            "frontier": coefficient of variation, effective sample size and (where an outcome was given) estimate
+            against the tolerance, a panel each; the next three are these panels alone. "prices": what each covariate's
+            tolerance costs, for the dearest (option `most`, at most six). Tolerances that cannot be met are shaded.
+        ax : matplotlib Axes, optional
+            Those of a new figure unless given; for "frontier" as many as it has panels.
+
+        Returns
+        -------
+        matplotlib Axes, or an array of them for "frontier"
+
+        Raises
+        ------
+        OptionError
+            For an unknown kind or option.
+        DataError
+            For another number of Axes, and without matplotlib (``pip install causalopt[plot]``).
+        """
+        from causalopt.plots import FRONTIER_PICTURES
+        from causalopt.plots_style import draw
+
+        return draw(FRONTIER_PICTURES, self, kind, ax, options)
 
 
 def solve_frontier(

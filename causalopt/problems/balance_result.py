@@ -220,6 +220,35 @@ class BalanceResult(Result):
 
         return estimate_range(self, outcome, eta, contrast=contrast, solver=solver)
 
+    def plot(self, kind: str = "love", ax: Any = None, **options: Any) -> Any:
+        """Draw a picture of the weights.
+
+        Parameters
+        ----------
+        kind : {"love", "weights", "duals", "range"}
+            "love": each covariate's distance from its target, before and after weighting (option `most`, rows at most).
+            "weights": their distribution, with effective sample sizes. "duals": what 0.01 more tolerance would save,
+            dearest covariates first (option `most`). "range": the estimate over all weights that are nearly as good
+            (options `outcome`, needed; `eta`, how much worse they may be, a list; `contrast`).
+        ax : matplotlib Axes, optional
+            Those of a new figure unless given.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        OptionError
+            For an unknown kind or option.
+        DataError
+            Without matplotlib (``pip install causalopt[plot]``).
+        """
+        from causalopt.plots import PICTURES
+        from causalopt.plots_style import draw
+
+        return draw(PICTURES, self, kind, ax, options)
+
     def _contrast(self, contrast: tuple[Any, Any] | None) -> tuple[int, int | None]:
         """Return the numbers of the two groups to compare; None for the second where there is but one group."""
         problem = self.problem

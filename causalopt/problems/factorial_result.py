@@ -245,32 +245,33 @@ class FactorialResult(Result):
 
     # ---- words and pictures ----
 
-    def plot(self, kind: str = "balance", outcome: Any = None, ax: Any = None, **estimate: Any) -> Any:
-        """Draw the balance by effect, or the effects with their intervals.
+    def plot(self, kind: str = "balance", ax: Any = None, **options: Any) -> Any:
+        """Draw the balance, the effects or the treatment cells.
 
         Parameters
         ----------
-        kind : {"balance", "effects"}
-        outcome : str, Series or array
-            For kind "effects", as in `estimate`, which also takes the further keywords.
+        kind : {"balance", "effects", "cells"}
+            "balance": every function before and after weighting, a row for each side of an effect. "effects": estimates
+            with their intervals (option `outcome`, needed; `level`, `variance`, `draws` and `seed` as in `estimate`).
+            "cells": rows and effective sample size of each treatment cell.
         ax : matplotlib Axes, optional
+            Those of a new figure unless given.
 
         Returns
         -------
         matplotlib Axes
-        """
-        from causalopt.problems.factorial_plots import plot_balance, plot_effects
 
-        if kind == "balance":
-            if outcome is not None or estimate:
-                raise DataError("The balance does not depend on an outcome; say kind='effects' to draw the effects.")
-            return plot_balance(self.balance_table(), ax)
-        if kind != "effects":
-            raise DataError(unknown_name("kind of plot", str(kind), ("balance", "effects")))
-        if outcome is None:
-            raise DataError("plot('effects') needs outcome=: a column's name, or values.")
-        name = outcome if isinstance(outcome, str) else getattr(outcome, "name", None)
-        return plot_effects(self.estimate(outcome, **estimate), ax, None if name is None else str(name))
+        Raises
+        ------
+        OptionError
+            For an unknown kind or option.
+        DataError
+            Without an outcome where one is needed, and without matplotlib (``pip install causalopt[plot]``).
+        """
+        from causalopt.plots_style import draw
+        from causalopt.problems.factorial_plots import PICTURES
+
+        return draw(PICTURES, self, kind, ax, options)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the study first."""

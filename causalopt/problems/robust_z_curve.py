@@ -240,22 +240,33 @@ class RobustZCurve:
         lines.append("all extremes are exact" if exact else "some extremes are not exact: see the table")
         return "\n".join(lines)
 
-    def plot(self, axes: Any = None, *, level: float = 0.05) -> Any:
+    def plot(self, kind: str = "both", ax: Any = None, **options: Any) -> Any:
         """Draw the envelopes of Z and of p against n, with the thresholds of the decision.
 
         Parameters
         ----------
-        axes : pair of matplotlib Axes, optional
-            One for Z, one for p; a figure is made where they are not given.
-        level : float
+        kind : {"both", "z", "p"}
+            Z above p, or one of them. Option `level` (0.05), that of the decision. Extremes that are not proven are
+            hollow points; a bar at the foot marks where every pairing decides alike.
+        ax : matplotlib Axes, optional
+            Those of a new figure unless given; for "both" two.
 
         Returns
         -------
-        array of two matplotlib Axes
-        """
-        from causalopt.problems.robust_z_plot import draw
+        matplotlib Axes, or an array of two for "both"
 
-        return draw(self, axes, check_level(level))
+        Raises
+        ------
+        OptionError
+            For an unknown kind or option.
+        DataError
+            For another number of Axes, a level that is not between 0 and 1, and without matplotlib
+            (``pip install causalopt[plot]``).
+        """
+        from causalopt.plots_style import draw
+        from causalopt.problems.robust_z_plot import PICTURES
+
+        return draw(PICTURES, self, kind, ax, options)
 
 
 def _ranges(numbers: list[int], known: list[int]) -> str:

@@ -354,16 +354,33 @@ class SyntheticControlResult(Result):
         return leave_one_out(self, workers=workers)
 
     def plot(self, kind: str = "path", ax: Any = None, **options: Any) -> Any:
-        """Draw "path", "gap", "placebo" or "weights" on matplotlib Axes, and return these.
+        """Draw a picture of the synthetic control.
+
+        Parameters
+        ----------
+        kind : {"path", "gap", "placebo", "weights", "range"}
+            "path": outcomes of the treated unit and of the synthetic control. "gap": their difference. "weights": the
+            largest weights, with ranges where they are not unique. These take the option `fit`, a treated unit (the
+            first). "placebo": the gaps of all donors as if treated (option `placebo`, a `SpacePlacebo` that is there
+            already). "range": the effect over all weights that fit nearly as well (option `eta`, a list).
+        ax : matplotlib Axes, optional
+            Those of a new figure unless given.
+
+        Returns
+        -------
+        matplotlib Axes
 
         Raises
         ------
         OptionError
-            For an unknown kind, or without matplotlib (``pip install causalopt[plot]``).
+            For an unknown kind, option or treated unit.
+        DataError
+            Without matplotlib (``pip install causalopt[plot]``).
         """
-        from causalopt.problems.synthetic_control_plot import plot
+        from causalopt.plots_style import draw
+        from causalopt.problems.synthetic_control_plot import PICTURES
 
-        return plot(self, kind, ax, **options)
+        return draw(PICTURES, self, kind, ax, options)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the synthetic control first."""

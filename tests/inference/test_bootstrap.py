@@ -162,7 +162,7 @@ def test_plot_draws_every_method():
     result = co.causal_bootstrap(Y, TREATED, DESIGN, method="all", draws=200)
     ax = result.plot()
     assert [label.get_text() for label in ax.get_yticklabels()] == list(result.table.index)
-    thin = [line for line in ax.lines if line.get_linewidth() == 1.2]
+    thin = [line for line in ax.lines if line.get_label() == "normal" and len(line.get_xdata())]
     assert len(thin) == 4
     np.testing.assert_allclose(thin[0].get_xdata(), result.interval("normal", "optimal"))
 

@@ -218,7 +218,11 @@ def test_pictures_are_axes_with_labels(study, monkeypatch):
     assert [text.get_text() for text in love.get_yticklabels()] != [] and love.get_xlabel()
     assert plots.weight_plot(result).get_xlabel() and plots.dual_plot(result).get_xlabel()
     panels = result.problem.frontier([0.1, 0.05], outcome=study["y"]).plot()
-    assert [axes.get_ylabel() for axes in panels] == ["coefficient of variation", "effective sample size", "estimate"]
+    assert [" ".join(axes.get_ylabel().split()) for axes in panels] == [
+        "coefficient of variation",
+        "effective sample size",
+        "estimate",
+    ]
     plt.close("all")
 
 

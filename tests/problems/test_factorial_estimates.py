@@ -175,9 +175,9 @@ def test_outcomes_and_options_that_make_no_sense_are_refused(df):
         co.solve(result.problem).estimate("y")
     with pytest.raises(co.DataError, match="needs outcome="):
         result.plot("effects")
-    with pytest.raises(co.DataError, match=r"'efects'.*'effects'"):
+    with pytest.raises(co.OptionError, match=r"'efects'.*'effects'"):
         result.plot("efects")
-    with pytest.raises(co.DataError, match="does not depend on an outcome"):
+    with pytest.raises(co.OptionError, match="'outcome'"):
         result.plot("balance", outcome="y")
 
 

@@ -239,7 +239,7 @@ def test_pictures_show_what_they_say(california, plt):
     spaghetti = california.plot("placebo", placebo=space)
     count = int((space.table["role"] == "placebo").sum())
     assert f"{count} placebos" in [text.get_text() for text in spaghetti.get_legend().get_texts()]
-    assert len(spaghetti.lines) == count + 3  # the zero line, the treated unit, the treatment time
+    assert len(spaghetti.collections[0].get_segments()) == count
     _, ax = plt.subplots()
     assert california.plot("gap", ax=ax) is ax
 
@@ -249,7 +249,7 @@ def test_pictures_of_several_units_and_of_dates(panel, plt):
     result = co.solve(co.SyntheticControlProblem(panel, ["a", "b"], pd.Period("2022Q4", freq="Q")))
     second = result.plot("gap", fit="b")
     np.testing.assert_allclose(second.lines[1].get_ydata(), result.gaps["b"])
-    assert second.get_title(loc="left") == "b"
+    assert second.get_title(loc="left") == "b: gap"
     assert "treated since 2022Q4" in [text.get_text() for text in second.get_legend().get_texts()]
     assert len(result.plot("placebo").get_legend().get_texts()) == 4
     with pytest.raises(co.OptionError, match="'z'"):
