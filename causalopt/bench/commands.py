@@ -129,29 +129,30 @@ def _progress(console: Console) -> Iterator[Any]:
 def report_store(
     store: StorePath = STORE,
     suite: Annotated[str | None, typer.Option(help="Only the runs of this suite.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page, with plots and every table, to this file.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every table, not the main ones only.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a README.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the runs of a store say."""
-    from causalopt.bench import metrics, report
+    """Show what the runs of a store say, and which solver to choose."""
+    from causalopt.bench import report
+    from causalopt.bench.figures import gather
     from causalopt.bench.store import Store
-    from causalopt.errors import DataError
-    from causalopt.solving.options import unknown_name
 
     with _errors():
         with Store(store) as opened:
-            if suite is not None and suite not in opened.suites():
-                raise DataError(unknown_name("suite in this store", suite, opened.suites()))
-            runs = opened.frame(suite)
-        if runs.empty:
-            raise DataError(f"{store} holds no runs yet. 'causalopt bench run smoke' makes some.")
-        tables = metrics.summary(runs)
+            figures = gather(opened, suite)
+        if html is not None:
+            from causalopt.bench.page import write
+
+            size = write(figures, html)
+            Console(stderr=True).print(f"{html} written, {size / 2**20:.1f} MiB.", markup=False, highlight=False)
     if as_json:
-        print(report.to_json(tables))
+        print(report.to_json({title: table.frame for title, table in figures.tables.items()}, figures))
     elif markdown:
-        print(report.to_markdown(tables))
-    else:
-        report.to_terminal(tables, Console())
+        print(report.to_markdown(figures, everything))
+    elif html is None:
+        report.to_terminal(figures, Console(), everything)
 
 
 @app.command("compare")
@@ -165,18 +166,21 @@ def compare_stores(
     """Show what became faster, slower or wrong. Exit code 1: something became worse; 2: nothing can be compared."""
     from causalopt.bench import report
     from causalopt.bench.comparison import compare
+    from causalopt.bench.figures import Table
     from causalopt.bench.store import Store
 
     with _errors():
         with Store(a) as first, Store(b) as second:
             found = compare(first.frame(), second.frame(), level=level, smallest=smallest)
     tables = {"Solvers, after / before": found.solvers, "Items": found.items, "Statuses that changed": found.statuses}
+    tables = {title: t.reset_index() if t.index.names != [None] else t for title, t in tables.items()}
     if as_json:
         print(report.to_json(tables))
     else:
         console = Console()
-        tables["Items"] = found.items[found.items["verdict"] != "no change shown"]
-        report.to_terminal(tables, console)
+        tables["Items"] = tables["Items"][tables["Items"]["verdict"] != "no change shown"]
+        for title, frame in tables.items():
+            report.draw(Table(title, frame), console)
         for sentence in found.worse:
             console.print(f"worse: {sentence}", markup=False, highlight=False)
         if found.exit_code == 0:

@@ -32,8 +32,9 @@ class Contestant:
 
     @classmethod
     def of(cls, name: str, backend: Backend, peer: bool = False) -> Contestant:
-        """Return a backend as a contestant."""
-        return cls(name, backend, peer, backend.version(), str(backend.license()))
+        """Return a backend as a contestant; a peer works under the licence of the solver that it calls."""
+        licensed = get_backend(name.removeprefix("raw:")) if peer and name.startswith("raw:") else backend
+        return cls(name, backend, peer, backend.version(), str(licensed.license()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+#: Other work than this share of the cores makes timings doubtful.
+BUSY = 0.5
+
 PACKAGES = ("causalopt", "numpy", "scipy", "pyomo", "pandas")
 
 
@@ -88,7 +91,7 @@ def disturbances() -> list[str]:
     """Return, in words, what makes timings on this machine doubtful now."""
     found = []
     load, cores = load_average(), os.cpu_count() or 1
-    if load is not None and load > 0.5 * cores:
+    if load is not None and load > BUSY * cores:
         found.append(f"other work keeps {load:.1f} of {cores} cores busy")
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor.is_file():

@@ -8,7 +8,7 @@ repetition that failed is charged its time limit.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -325,26 +325,3 @@ def _values(runs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     medians = answers.groupby([*key, "what"])["value"].median().reset_index()
     both = pd.concat([objectives, medians], ignore_index=True)
     return both[[*key, "what", "value"]]
-
-
-def summary(runs: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    """Return all tables of a store, by title; growth and break-even are in `causalopt.bench.growth`."""
-    from causalopt.bench import growth
-
-    runs = judged(runs)
-    return {
-        "Success and correctness": rates(runs),
-        "Shifted geometric means (s)": shifted_means(runs),
-        "Performance profiles": profiles(runs),
-        "Wrong answers": wrong(runs),
-        "Published figures": reproduction(runs),
-        "Seconds by item": spread(runs),
-        "Shares of time": time_split(runs),
-        "Growth with size": growth.exponents(runs),
-        "Break-even of fast paths": growth.break_even(runs),
-        "Price of heuristics": price_of_heuristics(runs),
-        "Beside peers": beside_peers(runs),
-        "Agreement": agreement(runs),
-        "Memory (MiB)": memory(runs),
-        "Overhead of the harness": overhead(runs),
-    }
