@@ -2,7 +2,7 @@
 
     causalopt bench list | run | report | compare | export | merge
 
-The same from Python: `run`, `Store`, `load_suite`, `causalopt.bench.metrics`, `compare`.
+The same from Python: `run`, `Store`, `load_suite`, `causalopt.bench.metrics`, `compare`, `gather`, `write_page`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ _PUBLIC = {
     "StoreError": "causalopt.bench.store",
     "Suite": "causalopt.bench.suite",
     "compare": "causalopt.bench.comparison",
+    "gather": "causalopt.bench.figures",
     "load_suite": "causalopt.bench.suite",
     "run": "causalopt.bench.runner",
     "suite_names": "causalopt.bench.suite",
+    "write_page": "causalopt.bench.page",
 }
 
 __all__ = [*_PUBLIC]

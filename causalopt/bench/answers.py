@@ -82,10 +82,9 @@ def items(runs: pd.DataFrame) -> pd.DataFrame:
         }
     )
     table = facts.join(spread(runs)).reset_index()
-    return table[[*KEYS, "settled", "repetitions", "median", "lower quartile", "upper quartile", "gap", "peak memory"]]
-
-
-KEYS = [*ITEM, "problem", "size", "columns", "solver", "kind", "answer"]
+    times = ["median", "lower quartile", "upper quartile"]
+    rest = ["settled", "repetitions", "gap", "kind", "problem", "size", "columns", "peak memory"]
+    return table[[*ITEM, "solver", "answer", *times, *rest]]
 
 
 def unsettled(runs: pd.DataFrame) -> pd.DataFrame:

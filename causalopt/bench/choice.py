@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from causalopt.bench import growth, metrics
+from causalopt.bench import growth
 from causalopt.bench.metrics import ITEM
 from causalopt.bench.status import Status
 from causalopt.bench.words import listed, plural, seconds, share, significant
@@ -70,7 +70,7 @@ def by_problem(runs: pd.DataFrame) -> pd.DataFrame:
                 "wrong answers by": listed(liars) or "none",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else [*FAMILY, "wrong answers by", "items"])
 
 
 def _place(title: str, row: pd.Series | None) -> dict[str, object]:
@@ -134,9 +134,9 @@ def licences(runs: pd.DataFrame) -> pd.DataFrame:
     the items that both settled: below one it is the faster.
     """
     own = runs[(runs["kind"] == "solver") & (runs["exact"] == 1)]
-    per_item = own.groupby([*ITEM, "solver"]).agg(
+    per_item = own.assign(refused=own["status"] == Status.LICENSE).groupby([*ITEM, "solver"]).agg(
         license=("license", "first"), share=("success", "mean"), seconds=("seconds", "median"),
-        attempted=("attempted", "any"), refused=("status", lambda s: (s == Status.LICENSE).any()),
+        attempted=("attempted", "any"), refused=("refused", "any"),
     ).reset_index()  # fmt: skip
     free = per_item[(per_item["license"] == "open source") & (per_item["share"] > 0.5)]
     fastest = free.groupby(ITEM)["seconds"].min()
@@ -265,7 +265,9 @@ def _licences(runs: pd.DataFrame) -> Iterator[Sentence]:
         refused, settled = row["refused as too large"], row["of these settled by open source"]
         text = f"Refused {refused or 'none'} of {plural(row['items'], 'item')} as too large for the licence"
         if refused and settled:
-            text += f"; open-source solvers settled {settled} of these, the slowest in {seconds(row['slowest of these'])}"
+            text += (
+                f"; open-source solvers settled {settled} of these, the slowest in {seconds(row['slowest of these'])}"
+            )
         elif refused:
             text += "; no open-source solver settled any of these"
         text += "."

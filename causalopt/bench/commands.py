@@ -143,9 +143,9 @@ def report_store(
         with Store(store) as opened:
             figures = gather(opened, suite)
         if html is not None:
-            from causalopt.bench.page import write
+            from causalopt.bench.page import write_page
 
-            size = write(figures, html)
+            size = write_page(figures, html)
             Console(stderr=True).print(f"{html} written, {size / 2**20:.1f} MiB.", markup=False, highlight=False)
     if as_json:
         print(report.to_json({title: table.frame for title, table in figures.tables.items()}, figures))

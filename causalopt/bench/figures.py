@@ -144,7 +144,11 @@ def tables(runs: pd.DataFrame, environments: Mapping[str, Mapping[str, Any]] | N
     }
     return {
         title: Table(
-            title, frame.reset_index(drop=True), NOTES.get(title, ""), {**UNITS, **OWN_UNITS.get(title, {})}, title in MAIN
+            title=title,
+            frame=frame.reset_index(drop=True).infer_objects(),
+            note=NOTES.get(title, ""),
+            units={**UNITS, **OWN_UNITS.get(title, {})},
+            main=title in MAIN,
         )
         for title, frame in found.items()
     }
@@ -189,7 +193,7 @@ NOTES = {
     "settled and verified, of all.",
     "Success and correctness": "success: settled and verified, of those attempted. correct: claims that survived, of "
     "all claims. Unsupported classes and licences that are too small count as not attempted.",
-    "Shifted geometric means": "exp(mean log(t + s)) - s over the items attempted; failures are charged the time limit. "
+    "Shifted geometric means": "exp(mean log(t + s)) - s over the items attempted; failures are charged the limit. "
     "'to best' is the ratio to the fastest on the same items. Exact methods and peers; heuristics are apart.",
     "Performance profiles": "Share of items settled within this multiple of the fastest time (Dolan and Moré 2002), of "
     "items that anybody settled. Heuristics are apart.",
@@ -198,15 +202,15 @@ NOTES = {
     "Fastest by size": "Exact methods that settled every run at that size. 'times the next' is at the largest size.",
     "Licences": "What contestants without an open-source licence refused, and how fast they were on the rest.",
     "Growth with size": "Exponent b of seconds = a size^b where all runs succeeded, with its 95% interval.",
-    "Break-even of fast paths": "The size from which the fast path stays faster; empty where it is not faster at the end.",
+    "Break-even of fast paths": "The size from which the fast path stays faster; empty where it is slower at the end.",
     "Shares of time": "Mean share of each phase in the whole, over runs that were settled, and the mean total.",
     "Times by item": "Median and quartiles over repetitions of load, solve and extract. 'answer' is the least sure of "
     "all repetitions; failures are charged the time limit.",
     "Agreement": "Objectives of one program, and answers across exact formulations, of all who say optimal.",
     "Price of heuristics": "Loss relative to the optimum that an exact method proved, beside the time saved.",
-    "Beside peers": "Seconds from the program's arrays to the answer, and their ratio to the fastest peer. Peers do the "
-    "same work by the solver's own interface, without verification.",
-    "Memory": "MiB that the process of a run held at most, and what of it came with the solve; over items.",
+    "Beside peers": "Seconds from the program's arrays to the answer, and their ratio to the fastest peer. Peers do "
+    "the same work by the solver's own interface, without verification.",
+    "Memory": "What the process of a run held at most, and what of it came with the solve; over items.",
     "Overhead of the harness": "Seconds beside the run itself: the start of its process above all.",
     "Not settled": "Runs that ended without a settled and verified answer, and what the first of them said.",
     "Advisories": "What is known to be wrong with the versions that ran.",

@@ -20,6 +20,9 @@ WIDE = 0.25
 #: Medians below this many seconds are near what a clock and a busy machine can tell.
 SHORT = 1e-3
 
+#: Commands are broken into lines of this length.
+LONGEST_LINE = 96
+
 #: Where packages of contestants come from: the name to install, by the contestant's.
 PACKAGES = {
     "highs": "highspy", "scip": "pyscipopt", "gurobi": "gurobipy", "cplex": "cplex", "pyomo": "pyomo",
@@ -129,11 +132,13 @@ def _general(runs: pd.DataFrame) -> Iterator[str]:
         f"Optimality of {len(claimed):,} of {plural(int(runs['success'].sum()), 'run')} that were settled rests on the "
         "solver's own bound, as in every branch and bound. The solution was verified, and no other contestant beat it."
     )
-    for (solver, license), own in runs[~runs["license"].isin(["open source", "full", ""])].groupby(["solver", "license"]):
+    for (solver, license), own in runs[~runs["license"].isin(["open source", "full", ""])].groupby(
+        ["solver", "license"]
+    ):
         refused = int((own["status"] == Status.LICENSE).sum())
         yield (
-            f"{solver} ran under a {license} licence, which refused {refused:,} of {plural(len(own), 'run')}. Its rates, "
-            "means and profile are over what it was let attempt."
+            f"{solver} ran under a {license} licence, which refused {refused:,} of {plural(len(own), 'run')}. Its "
+            "rates and means are over what it was let attempt; in profiles, what it refused counts as not settled."
         )
 
 
@@ -159,8 +164,8 @@ def _doubtful(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> Ite
     busy = other > BUSY * cores
     if busy.any():
         yield (
-            f"Doubtful timings: {int(busy.sum()):,} of {plural(len(runs), 'run')} began while other work kept more than "
-            f"{share(BUSY)} of the cores busy (load average, less the run's own threads; at most "
+            f"Doubtful timings: {int(busy.sum()):,} of {plural(len(runs), 'run')} began while other work kept more "
+            f"than {share(BUSY)} of the cores busy (load average, less the run's own threads; at most "
             f"{significant(float(other[busy].max()), 2)} of {significant(float(cores[other[busy].idxmax()]))} cores)."
         )
     unknown = int(runs["load_average"].isna().sum())
@@ -206,11 +211,11 @@ def not_run(suite: str, instances: set[str]) -> list[str] | None:
 
 
 def commands(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the commands of a shell that make these runs again, with the versions, limits and contestants of the store."""
+    """Return the commands that make these runs again, with the versions, limits and contestants of the store."""
     lines = []
     commits = sorted({c.rstrip("+") for c in runs["commit"]} - {""})
-    lines += [f"git checkout {shlex.quote(commit)}" for commit in commits[:1]]
-    pins = {}
+    lines += [f"git checkout {shlex.quote(commit)}" for commit in commits[-1:]]
+    pins: dict[str, str] = {}
     for name in runs["environment"].unique():
         pins |= {k: v for k, v in dict(known.get(name, {}).get("packages", {})).items() if k != "causalopt"}
     for row in runs[["solver", "solver_version"]].drop_duplicates().itertuples():
@@ -227,21 +232,24 @@ def commands(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> list
 
 def run_command(suite: str, own: pd.DataFrame) -> str:
     """Return the command that runs a suite as these runs were."""
-    words = ["causalopt", "bench", "run", suite, "--store", "new.sqlite"]
-    words += ["--repetitions", str(int(own["repetition"].max()) + 1)]
+    words = [("--store", "new.sqlite"), ("--repetitions", str(int(own["repetition"].max()) + 1))]
     limits = own["time_limit"].unique()
     if len(limits) == 1 and limits[0] > 0:  # else instances have limits of their own, which the suite knows
-        words += ["--time-limit", f"{limits[0]:g}"]
+        words.append(("--time-limit", f"{limits[0]:g}"))
     memory = own["memory_limit"].dropna().unique()
     if len(memory) == 1:
-        words += ["--memory-limit", f"{memory[0]:g}"]
-    for solver in sorted(own["solver"].unique()):
-        words += ["--solver", solver]
-    instances = list(dict.fromkeys(own["instance"]))
-    if not_run(suite, set(instances)):
-        for instance in instances:
-            words += ["--instance", instance]
-    return shlex.join(words)
+        words.append(("--memory-limit", f"{memory[0]:g}"))
+    words += [("--solver", solver) for solver in sorted(own["solver"].unique())]
+    if not_run(suite, set(own["instance"])):
+        words += [("--instance", instance) for instance in dict.fromkeys(own["instance"])]
+    lines = [f"causalopt bench run {shlex.quote(suite)}"]
+    for pair in words:
+        text = shlex.join(pair)
+        if len(lines[-1]) + len(text) > LONGEST_LINE:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {text}"
+    return "\n".join(lines)
 
 
 def lead(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> str:
@@ -249,7 +257,9 @@ def lead(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> str:
     days = sorted({str(started)[:10] for started in runs["started"] if started})
     when = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "on dates that were not recorded"
     machines = {
-        f"{f.get('processor', 'unknown processor')}, {f.get('cores', '?')} cores, {f.get('memory_gib', '?')} GiB"
+        f"{f['processor']}, {f['cores']} cores, {f['memory_gib']} GiB"
+        if {"processor", "cores", "memory_gib"} <= set(f)
+        else "a machine that was not recorded"
         for f in (known.get(name, {}) for name in runs["environment"].unique())
     }
     return (
@@ -257,4 +267,3 @@ def lead(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> str:
         f"{plural(len(runs.drop_duplicates(metrics.ITEM)), 'item')} of {plural(runs['suite'].nunique(), 'suite')} "
         f"({listed(sorted(runs['suite'].unique()))}), {when}, on {listed(sorted(machines), 3)}."
     )
-

@@ -20,19 +20,24 @@ from causalopt.bench.metrics import ITEM
 from causalopt.bench.status import Status
 from causalopt.bench.words import printable, written
 
-#: Headings as they are shown; words that wrap, rather than cells that are cut.
+#: Headings as they are shown, since cells have their unit.
 HEADINGS = {
-    "lower quartile": "lower quart.",
-    "upper quartile": "upper quart.",
-    "repetitions": "reps",
-    "formulation": "form",
-    "relative difference": "relative diff.",
     "total (s)": "total",
     "median (s)": "median",
     "largest (s)": "largest",
     "shift 0.001 s": "shift 1 ms",
     "shift 0.01 s": "shift 10 ms",
     "solver_version": "version",
+    "license": "licence",
+}
+
+#: Shorter ones for a terminal.
+SHORT = {
+    **HEADINGS,
+    "lower quartile": "lower quart.",
+    "upper quartile": "upper quart.",
+    "repetitions": "reps",
+    "relative difference": "relative diff.",
 }
 
 #: Words up to this length are not folded.
@@ -73,7 +78,9 @@ def for_people(table: Table) -> Table:
             frame = frame.drop(columns=name)
     if table.title in WIDE:
         return dataclasses.replace(table, frame=_sideways(frame, table.units), note="")
-    return dataclasses.replace(table, frame=_together(_together(frame, ITEM, "item"), FAMILY, "problem"), note=note.strip())
+    return dataclasses.replace(
+        table, frame=_together(_together(frame, ITEM, "item"), FAMILY, "problem"), note=note.strip()
+    )
 
 
 def place(row: Mapping[str, Any], title: str) -> str:
@@ -102,7 +109,9 @@ def _ends(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _disagreements(table: Table) -> Table:
     apart = table.frame["relative difference"] > SMALLEST_DIFFERENCE
-    note = f"{table.note} {len(apart) - int(apart.sum()):,} of {len(apart):,} agree to one part in a million{'; the others:' if apart.any() else '.'}"
+    alike = len(apart) - int(apart.sum())
+    note = f"{table.note} {alike:,} of {len(apart):,} agree to one part in a million"
+    note += "; the others:" if apart.any() else "."
     return dataclasses.replace(table, frame=table.frame[apart], note=note if len(apart) else table.note)
 
 
@@ -111,7 +120,8 @@ def _together(frame: pd.DataFrame, names: Sequence[str], title: str) -> pd.DataF
     parts = [name for name in names if name in frame]
     if names[1] not in parts or len(parts) == 1:
         return frame
-    joined = [" ".join(filter(None, row)) for row in zip(*(frame[p].astype(str) for p in parts), strict=True)]
+    words = [frame[name].astype(str).map("({})".format if name == "formulation" else str) for name in parts]
+    joined = [" ".join(word for word in row if word not in ("", "()")) for row in zip(*words, strict=True)]
     rest = frame.drop(columns=parts)
     rest.insert(0, title, pd.Series(joined, index=frame.index, dtype=object))
     return rest
@@ -161,7 +171,7 @@ def draw(table: Table, console: Console) -> None:
     if len(people):
         cells = {name: _cells(people, name) for name in people.frame}
         drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-        headings = {name: HEADINGS.get(str(name), str(name)) for name in people.frame}
+        headings = {name: SHORT.get(str(name), str(name)) for name in people.frame}
         numbers = {name for name, column in people.frame.items() if is_number(column)}
         sizes = widths(headings, cells, numbers, console.width)
         for name, heading in headings.items():
@@ -240,13 +250,14 @@ def to_markdown(figures: Figures, everything: bool = False) -> str:
 
 
 def _escaped(text: str) -> str:
+    text = printable(text.replace("\n", ", "))
     for character in "\\|<>*_`[]":
         text = text.replace(character, "\\" + character)
-    return " ".join(text.replace("\n", ", ").split())
+    return " ".join(text.split())
 
 
 def to_json(tables: Mapping[str, pd.DataFrame], figures: Figures | None = None) -> str:
-    """Return tables as JSON: {title: [{column: value}]}, numbers in full, missing ones null; and the words of figures."""
+    """Return tables as JSON: {title: [{column: value}]}, numbers in full, missing ones null."""
     plain: dict[str, Any] = {}
     if figures is not None:
         plain["About"] = figures.lead

@@ -64,7 +64,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "share": share,
     "count": count,
     "times": significant,
-    "MiB": significant,
+    "MiB": lambda value: f"{significant(value)} MiB",
     "number": lambda value: significant(value, 6),
     "difference": lambda value: "0" if value == 0 else f"{value:.1e}" if abs(value) < 1e-3 else significant(value),
 }

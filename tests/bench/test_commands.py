@@ -46,7 +46,8 @@ def test_report_in_three_forms(filled):
     assert (highs["solver"], highs["success"], highs["ok"]) == ("highs", 1.0, 3)
     assert (scip["correct"], scip["wrong"]) == (0.0, 1)
     terminal = call("report", "--store", filled).stdout
-    assert "Success and correctness" in terminal and "[red]" in terminal
+    assert "Success and correctness" in terminal
+    assert "[red]<b>|evil|" in call("report", "--store", filled, "--all").stdout  # the rest is on the next line
     markdown = call("report", "--store", filled, "--markdown").stdout
     assert "## Wrong answers" in markdown and r"\[x\] \| y" in markdown and "<b>" not in markdown.replace("\\<b\\>", "")
 

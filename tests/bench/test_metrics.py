@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalopt.bench import Run, Status, Store, growth, metrics
+from causalopt.bench import Run, Status, Store, figures, growth, metrics
 
 SOLVERS = {"highs": "solver", "scip": "solver", "gurobi": "solver", "dual-newton": "fast path", "greedy": "heuristic"}
 PHASES = ("data", "build", "compile", "load", "solve", "extract", "verify")
@@ -329,12 +329,12 @@ def test_verified_solutions_refute_claims_of_the_same_program_only(tmp_path):
 
 def test_empty_and_lonely_stores_give_tables(tmp_path):
     with Store(tmp_path / "runs.sqlite", create=True) as store:
-        assert all(len(t) == 0 for t in metrics.summary(store.frame()).values())
+        assert all(len(t) == 0 for t in figures.tables(metrics.judged(store.frame())).values())
         store.record(Run(suite="s", instance="i", solver="highs", status="crashed", time_limit=3.0))
-        tables = metrics.summary(store.frame())
-    assert tables["Success and correctness"].loc["highs", "success"] == 0
-    assert math.isnan(tables["Success and correctness"].loc["highs", "correct"])
-    assert tables["Shifted geometric means (s)"].loc["highs", "shift 1 s"] == pytest.approx(3.0)
+        tables = figures.tables(metrics.judged(store.frame()))
+    (rates,) = tables["Success and correctness"].frame.to_dict("records")
+    assert rates["solver"] == "highs" and rates["success"] == 0 and math.isnan(rates["correct"])
+    assert tables["Shifted geometric means"].frame["shift 1 s"].tolist() == pytest.approx([3.0])
 
 
 def test_a_median_of_repetitions_charges_each_failure_its_limit(tmp_path):
