@@ -409,7 +409,8 @@ def hostile(path):
             for size in (1.0, 2.0, 4.0):
                 run = Run(
                     **words, instance=f"{name}{size}", solver=f"s{k}{name}", status="ok" if k % 2 else "wrong",
-                    size=size, reason="optimal", solve=0.1 * size, objective=1.0, scale=1.0, bound=1.0, fingerprint=f"{k} {size}",
+                    size=size, reason="optimal", solve=0.1 * size, objective=1.0, scale=1.0,
+                    bound=1.0, fingerprint=f"{k} {size}",
                     answers=json.dumps({name: 1.0}), expected=json.dumps({name: [1.0, 0.1]}), time_limit=9.0,
                     peak_memory=10**8, base_memory=10**7,
                 )  # fmt: skip
@@ -468,6 +469,7 @@ def test_commands_name_versions_limits_and_contestants(both):
     *_, figures = both
     text = "\n".join(figures.commands)
     for part in ("git checkout abc", "highspy==1.14.0", "numpy==2.0", "--repetitions 3", "--time-limit 7",
-                 "--memory-limit 2", "--solver dual-newton", "--solver raw:highs", "bench run one", "bench run two"):  # fmt: skip
+                 "--memory-limit 2", "--solver dual-newton", "--solver raw:highs", "bench run one",
+                 "bench run two"):  # fmt: skip
         assert part in text, part
     assert max(map(len, text.splitlines())) < 120

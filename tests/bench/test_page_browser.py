@@ -175,8 +175,8 @@ def test_printing_shows_plots_and_whole_tables(browser, path, tmp_path):
     load(view, path)
     view.emulate_media(media="print")
     cut = view.evaluate(
-        """() => [...document.querySelectorAll(".wide")]
-            .filter((e) => getComputedStyle(e).overflowY !== "visible" || getComputedStyle(e).maxHeight !== "none").length"""
+        """() => [...document.querySelectorAll(".wide")].map((e) => getComputedStyle(e))
+            .filter((style) => style.overflowY !== "visible" || style.maxHeight !== "none").length"""
     )
     assert cut == 0
     printed = view.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
