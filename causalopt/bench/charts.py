@@ -192,6 +192,7 @@ def _layout(x: str, y: str, height: int) -> dict[str, Any]:
         "xaxis": {**axis, "title": {"text": x}},
         "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "automargin": True},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "showlegend": True,
         "hovermode": "closest",
     }
 

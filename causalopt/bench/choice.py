@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.bench import growth
+from causalopt.bench.answers import WORDS, certainty
 from causalopt.bench.metrics import ITEM
 from causalopt.bench.status import Status
 from causalopt.bench.words import listed, plural, seconds, share, significant
@@ -27,9 +28,10 @@ def standings(runs: pd.DataFrame) -> pd.DataFrame:
     """Return by problem and contestant how many items it settled, of how many, and its shifted mean seconds (1 ms).
 
     Best first: who settles most, and of those who is fastest. An item is settled where more than half of the
-    repetitions are. Means of contestants that attempted different items cannot be compared; `settled` says so first.
+    repetitions are, and `answer` is the least sure of what settled. Means of contestants that attempted different
+    items cannot be compared; `settled` says so first.
     """
-    columns = [*FAMILY, "solver", "kind", "license", "settled", "attempted", "items", "seconds"]
+    columns = [*FAMILY, "solver", "kind", "license", "settled", "attempted", "items", "seconds", "answer"]
     own = own_methods(runs)
     if own.empty:
         return pd.DataFrame(columns=columns)
@@ -45,6 +47,10 @@ def standings(runs: pd.DataFrame) -> pd.DataFrame:
     table["seconds"] = np.exp(table["log"]) - SHIFT
     whole = own.drop_duplicates([*FAMILY, *ITEM[1:]]).groupby(FAMILY).size().rename("items")
     table = table.merge(whole.reset_index(), on=FAMILY)
+    done = own[own["success"]]
+    rank = certainty(done).map({word: k for k, word in enumerate(WORDS)}).rename("answer")
+    weakest = rank.groupby([done[name] for name in (*FAMILY, "solver")]).max().map(dict(enumerate(WORDS)))
+    table = table.merge(weakest.reset_index(), on=[*FAMILY, "solver"], how="left")
     return table.sort_values([*FAMILY, "settled", "seconds"], ascending=[True, True, False, True])[columns]
 
 
@@ -79,6 +85,7 @@ def _place(title: str, row: pd.Series | None) -> dict[str, object]:
         title: row["solver"] if row is not None and known else "none settled",
         f"settled ({title})": float(row["settled"]) if row is not None and known else 0.0,
         f"seconds ({title})": float(row["seconds"]) if row is not None and known else np.nan,
+        f"answer ({title})": row["answer"] if row is not None and known else "none",
     }
 
 

@@ -84,11 +84,12 @@ def for_people(table: Table) -> Table:
 
 
 def place(row: Mapping[str, Any], title: str) -> str:
-    """Write who is best, how fast, and how many of the items it settled."""
+    """Write who is best, how fast, how many of the items it settled, and how sure its answers are."""
     if not row[f"settled ({title})"]:
         return "none settled"
     time = written(row[f"seconds ({title})"], "seconds")
-    return f"{written(row[title])}\n{time} ({row[f'settled ({title})']:.0f}/{row['items']})"
+    settled = f"{time} ({row[f'settled ({title})']:.0f}/{row['items']})"
+    return f"{written(row[title])}\n{settled}\n{row[f'answer ({title})']}"
 
 
 def _best(table: Table) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-import test_page as stores
+from bench_stores import fill, hostile
 
 from causalopt.bench import Store, gather, write_page
 
@@ -28,7 +28,7 @@ def browser():
 @pytest.fixture(scope="module", params=["ordinary", "hostile"])
 def path(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
-    make = {"ordinary": lambda p: stores.fill(p, 3), "hostile": stores.hostile}[request.param]
+    make = {"ordinary": lambda p: fill(p, 3), "hostile": hostile}[request.param]
     with Store(make(folder / "runs.sqlite")) as store:
         write_page(gather(store), folder / "page.html")
     return folder / "page.html"
