@@ -225,9 +225,9 @@ def _problems(runs: pd.DataFrame) -> Iterator[Sentence]:
         leader = best
         if best["kind"] == "fast path" and len(solvers):
             leader = solvers.iloc[0]
-            text += f" The best solver, {_beside(leader, best)}."
+            text += f" The best solver {_beside(leader, best)}."
         if leader["license"] != "open source" and len(free):
-            text += f" The best open-source solver, {_beside(free.iloc[0], best)}."
+            text += f" The best open-source solver {_beside(free.iloc[0], best)}."
         if best["kind"] == "solver" and len(paths):
             text += f" The fast path {_beside(paths.iloc[0], best)}."
         rivals = [best["solver"], *(rows.iloc[0]["solver"] for rows in (solvers, paths) if len(rows))]
@@ -247,7 +247,7 @@ def _mean(row: pd.Series) -> str:
 
 
 def _beside(row: pd.Series, best: pd.Series) -> str:
-    text = f"{row['solver']}, settled {_of(row)}, {_mean(row)}"
+    text = f"is {row['solver']}, which settled {_of(row)}, {_mean(row)}"
     if row["attempted"] == best["attempted"] and min(row["seconds"], best["seconds"]) > 1e-6:
         text += f" ({significant(row['seconds'] / best['seconds'], 2)} times that)"
     return text
