@@ -23,12 +23,19 @@ class InfeasibleError(CausaloptError):
     Attributes
     ----------
     explanation : pandas.DataFrame or str or None
-        What blocks, and the smallest change that would make the problem feasible.
+        What blocks, and the smallest change that would make the problem feasible. What takes more than a moment to
+        find is found when it is first looked at: the error is then given a function in place of the explanation.
     """
 
     def __init__(self, message: str, explanation: Any = None) -> None:
         super().__init__(message)
-        self.explanation = explanation
+        self._explanation = explanation
+
+    @property
+    def explanation(self) -> Any:
+        if callable(self._explanation):
+            self._explanation = self._explanation()
+        return self._explanation
 
 
 class SolverNotAvailable(CausaloptError):

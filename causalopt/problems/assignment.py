@@ -213,12 +213,14 @@ class AssignmentProblem(Problem):
         return vertex
 
     def infeasible(self, result: Result) -> InfeasibleError:
-        """Return the error that names the largest number of pairs, and a unit that cannot be used."""
+        """Return the error that names the largest number of pairs, and the units that have too few partners."""
+        from causalopt.problems.matching_explain import too_few_pairs
+
         largest, graph = self.graph.largest, self.graph
         asked = self.n_pairs or 0
+        rows_first = self.n_rows <= self.n_columns
         alone = ""
         if self.cardinality == "full":
-            rows_first = self.n_rows <= self.n_columns
             own, labels = (graph.i, graph.treated) if rows_first else (graph.j, graph.control)
             idle = np.flatnonzero(np.bincount(own, minlength=len(labels)) == 0)
             if len(idle):
@@ -226,10 +228,13 @@ class AssignmentProblem(Problem):
                 alone = f" No pair is allowed for {side} {labels[idle[0]]!r}" + (
                     f" and {len(idle) - 1} more." if len(idle) > 1 else "."
                 )
-        return InfeasibleError(
-            f"There are no {asked:,} pairs: the largest n is {largest:,}.{alone} Take cardinality={largest} or fewer "
-            "(cardinality='largest'), or allow more pairs.",
-            {"asked": asked, "largest": largest},
+        return too_few_pairs(
+            asked,
+            graph,
+            f"There are no {asked:,} pairs: the largest n is {largest:,}.{alone}{{blocks}} Take cardinality={largest} or "
+            "fewer (cardinality='largest'), or allow more pairs. See the error's explanation.",
+            "treated" if rows_first else "control",
+            ("row", "column"),
         )
 
 

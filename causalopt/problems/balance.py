@@ -360,7 +360,7 @@ class BalanceProblem(Problem):
         """Return the error that lists, by covariate, the smallest tolerances that would work."""
         from causalopt.problems.balance_explain import explain_infeasible
 
-        return explain_infeasible(self)
+        return explain_infeasible(self, result.solver)
 
     def frontier(
         self, tolerances: npt.ArrayLike, *, outcome: Any = None, solver: str = "auto", progress: bool = False

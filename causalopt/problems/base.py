@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from causalopt.errors import InfeasibleError, OptionError
@@ -130,8 +131,14 @@ class Problem(abc.ABC):
         """Return the problem's own kind of result, with labels, from a verified answer."""
 
     def infeasible(self, result: Result) -> InfeasibleError:
-        """Return the error for a problem without solution, with an explanation in the study's terms."""
-        return InfeasibleError(f"No solution satisfies the constraints ({result.solver}: {result.status.raw}).")
+        """Return the error for a problem without solution, with an explanation in the study's terms.
+
+        A problem without terms of its own lists the constraints that must give way, once the explanation is looked at.
+        """
+        return InfeasibleError(
+            f"No solution satisfies the constraints ({result.solver}: {result.status.raw}).",
+            partial(_blocking_rows, self, result.solver, result.formulation or None),
+        )
 
     def solvers(self, formulation: str | None = None) -> pd.DataFrame:
         """Return what can solve the problem here: installed solvers and fast paths, and what stands in the way."""
@@ -152,3 +159,9 @@ class Problem(abc.ABC):
                 note = backend.license().obstacle(program.n_columns, program.n_rows, quadratic) or ""
             rows.append({"solver": backend.name, "can solve": not note, "note": note})
         return pd.DataFrame(rows).set_index("solver")
+
+
+def _blocking_rows(problem: Problem, solver: str, formulation: str | None) -> pd.DataFrame:
+    from causalopt.solving.infeasibility import explain_infeasibility
+
+    return explain_infeasibility(problem, solver, formulation=formulation).table

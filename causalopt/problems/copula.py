@@ -165,16 +165,9 @@ class CopulaProblem(Problem):
         return float(slack)
 
     def _too_small(self, slack: float) -> InfeasibleError:
-        least = self.smallest_slack
-        detail = pd.DataFrame(
-            [(g.arm, g.stratum, g.size, g.smallest_slack()[0]) for g in self.groups],
-            columns=["missing outcome of arm", "stratum", "units", "smallest slack"],
-        )
-        return InfeasibleError(
-            f"No imputation keeps the marginals within a slack of {slack:g}: the smallest feasible slack is "
-            f"{least:.10g}. Use slack='smallest', or a number of at least that.",
-            detail,
-        )
+        from causalopt.problems.copula_explain import too_small
+
+        return too_small(self, slack)
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error that names the smallest slack."""

@@ -344,7 +344,7 @@ class FactorialBalanceProblem(Problem):
         """Return the error that says which effects have weights, and which tolerances or models would do."""
         from causalopt.problems.factorial_explain import explain_infeasible
 
-        return explain_infeasible(self)
+        return explain_infeasible(self, result.solver)
 
 
 def factorial_balance(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from causalopt.errors import CausaloptError, InfeasibleError
 from causalopt.modeling.program import Floats, Program
 from causalopt.problems.factorial_design import Effect, OutcomeModel, identify, read_model
 from causalopt.problems.factorial_rows import WeightSet, make_set
+from causalopt.solving.elastic import least_relaxation
 
 if TYPE_CHECKING:
     from causalopt.problems.factorial import FactorialBalanceProblem
@@ -24,60 +26,51 @@ MOST_ENTRIES = 5_000_000
 ZERO = 1e-8
 
 
-def elastic_program(problem: FactorialBalanceProblem, effects: dict[Effect, Floats], model: OutcomeModel) -> Program:
-    """Return the LP of the least e >= 0 such that all functions within e beyond their tolerances have weights.
+def constraints(
+    problem: FactorialBalanceProblem, effects: dict[Effect, Floats], model: OutcomeModel
+) -> tuple[Program, Any]:
+    """Return the constraints on the weights for some effects, and by how much tolerance widens each row.
 
-    Its rows are those of every effect, side and term, none left to others, so that e means what a tolerance means.
+    The rows are those of every effect, side and term, none left to others, so that an extra tolerance means what a
+    tolerance means. The second is a (rows, functions) matrix: a standard deviation of each function in every row's
+    unit; rows of the factors themselves are not widened.
     """
     functions = problem.functions
     ones = np.ones(len(functions.names))
     loose = dataclasses.replace(functions, tolerance=ones, interaction_tolerance=ones)
     s: WeightSet = make_set(effects, model, problem.factors, loose, 0)
-    asked = np.zeros(len(s.labels))
+    position = np.array([label.position for label in s.labels])
+    asked = np.zeros(len(position))
     for k, label in enumerate(s.labels):
         if label.position:
             own = functions.tolerance if label.family == "covariates" else functions.interaction_tolerance
             asked[k] = own[label.position - 1]
-    is_function = np.array([label.position > 0 for label in s.labels])
-    half = np.where(is_function, s.half * asked, s.half)  # of tolerance one for functions
-    matrix = s.rows.csr()
-    per_unit = sp.csr_matrix(s.half[is_function][:, None])
-    rows = sp.block_array(
-        [
-            [matrix[~is_function], None],
-            [matrix[is_function], -per_unit],
-            [matrix[is_function], per_unit],
-        ],
-        format="csr",
-    )
-    none = np.full(int(is_function.sum()), np.inf)
-    free, fixed = s.target[is_function], s.target[~is_function]
-    extra, same = half[is_function], half[~is_function]
-    return Program.from_arrays(
-        np.append(np.zeros(s.size), 1.0),
-        rows,
-        np.concatenate([fixed - same, -none, free - extra]),
-        np.concatenate([fixed + same, free + extra, none]),
-    )
+    half = np.where(position > 0, s.half * asked, s.half)  # s.half is that of tolerance one for functions
+    rows = np.flatnonzero(position)
+    give = sp.csr_matrix((s.half[rows], (rows, position[rows] - 1)), shape=(len(position), len(functions.names)))
+    return Program.from_arrays(np.zeros(s.size), s.rows.csr(), s.target - half, s.target + half), give
 
 
 def smallest_extra(
-    problem: FactorialBalanceProblem, effects: dict[Effect, Floats], model: OutcomeModel | None = None
+    problem: FactorialBalanceProblem,
+    effects: dict[Effect, Floats],
+    model: OutcomeModel | None = None,
+    *,
+    solver: str = "auto",
+    function: int | None = None,
 ) -> float:
-    """Return the least tolerance, beyond what is asked for, with which these effects have weights; NaN if unknown."""
-    from causalopt.solving.attempts import solve_program
-    from causalopt.solving.dispatch import choose_backend
-    from causalopt.solving.options import SolveOptions
+    """Return the least tolerance, beyond what is asked for, with which these effects have weights; NaN without one.
 
+    Of all covariate functions alike, or of one alone.
+    """
     if not problem.names:
         return 0.0
-    program = elastic_program(problem, effects, model or problem.model)
-    backend, _ = choose_backend(program, "auto")
-    result = solve_program(program, backend, SolveOptions())
-    if result.x is None:
+    program, give = constraints(problem, effects, model or problem.model)
+    chosen = np.ones(len(problem.names)) if function is None else np.eye(len(problem.names))[function]
+    found = least_relaxation(program, sp.csr_matrix((give @ chosen)[:, None]), solver=solver)
+    if found is None:
         return np.nan
-    extra = float(result.x[-1])
-    return 0.0 if extra <= ZERO else extra
+    return 0.0 if found.total <= ZERO else found.total
 
 
 def estimability(problem: FactorialBalanceProblem) -> pd.DataFrame:
@@ -91,21 +84,27 @@ def estimability(problem: FactorialBalanceProblem) -> pd.DataFrame:
     return table
 
 
-def explain_infeasible(problem: FactorialBalanceProblem) -> InfeasibleError:
-    """Return the error for effects without weights, with what would give them some."""
+def explain_infeasible(problem: FactorialBalanceProblem, solver: str = "auto") -> InfeasibleError:
+    """Return the error for effects without weights, with what would give them some.
+
+    Its `explanation` has by effect the columns of `estimability` and, for each covariate function, the extra tolerance
+    that would do if it alone had more: infinite where none does. `attrs["all effects"]` has the same for the effects
+    together. It takes a linear program for each effect and function, when it is looked at; the message takes one for
+    each effect and two or three more. Beyond five million numbers only the joint one is solved.
+    """
     try:
-        return _explain(problem)
+        return _explain(problem, solver)
     except CausaloptError as error:
         return InfeasibleError(
             f"No nonnegative weights balance all effects as asked, and no solver could explain why: {error}"
         )
 
 
-def _explain(problem: FactorialBalanceProblem) -> InfeasibleError:
+def _explain(problem: FactorialBalanceProblem, solver: str) -> InfeasibleError:
     small = sum(s.rows.nonzeros() for s in problem.sets) <= MOST_ENTRIES
     table = estimability(problem) if small else problem.identification()
     ways = []
-    joint = max(smallest_extra(problem, dict(s.effects)) for s in problem.sets)
+    joint = max(smallest_extra(problem, dict(s.effects), solver=solver) for s in problem.sets)
     if np.isnan(joint):
         ways.append("no tolerance of the covariates would do: the factors themselves cannot be balanced")
     elif joint > 0:
@@ -122,10 +121,29 @@ def _explain(problem: FactorialBalanceProblem) -> InfeasibleError:
         ways += _smaller_models(problem)
     return InfeasibleError(
         f"No nonnegative weights balance {', '.join(_names(problem))} under the outcome model "
-        f"({problem.model_words()}). What would do: {'; '.join(ways)}. See the error's explanation by effect; fewer "
-        "covariate functions or rows with better overlap help too.",
-        table,
+        f"({problem.model_words()}). What would do: {'; '.join(ways)}. See the error's explanation by effect and "
+        "covariate; fewer covariate functions or rows with better overlap help too.",
+        partial(_by_function, problem, table, solver) if small and problem.names else table,
     )
+
+
+def _by_function(problem: FactorialBalanceProblem, table: pd.DataFrame, solver: str) -> pd.DataFrame:
+    """Add to the table by effect what each function alone would need, and in `attrs` for effects that share weights."""
+
+    def alone(effects: dict[Effect, Floats], p: int) -> float:
+        extra = smallest_extra(problem, effects, solver=solver, function=p)
+        return np.inf if np.isnan(extra) else extra
+
+    table, shared = table.copy(), {}
+    for p, name in enumerate(problem.names):
+        extra = []
+        for effect, weight in problem.contrasts.items():
+            fine = table.loc[problem.factors.label(effect), "estimable"]
+            extra.append(np.nan if weight is None else 0.0 if fine else alone({effect: weight}, p))
+        table[f"{name} alone"] = extra
+        shared[name] = max(alone(dict(s.effects), p) for s in problem.sets)
+    table.attrs["all effects"] = shared
+    return table
 
 
 def _names(problem: FactorialBalanceProblem) -> list[str]:

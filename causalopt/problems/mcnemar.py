@@ -147,11 +147,18 @@ class RobustMcNemarProblem(Problem):
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error for more discordant pairs than there can be."""
-        largest = len(self.matched[0]) + len(self.matched[1])
-        return InfeasibleError(
-            f"There are no {self.n:,} discordant pairs: the largest n is {largest:,} ({len(self.matched[0]):,} with "
-            f"the outcome in the treated unit alone, {len(self.matched[1]):,} with it in the control alone).",
-            {"asked": self.n, "largest": largest},
+        from causalopt.problems.matching_explain import too_few_pairs
+
+        plus, minus = map(len, self.matched)
+        own = MatchGraph(
+            self.graph.treated, self.graph.control, self.graph.i[self.discordant], self.graph.j[self.discordant]
+        )
+        return too_few_pairs(
+            self.n,
+            own,
+            f"There are no {self.n:,} discordant pairs: the largest n is {plus + minus:,} ({plus:,} with the outcome in "
+            f"the treated unit alone, {minus:,} with it in the control alone).{{blocks}} Partners of a unit are its good "
+            "matches with the other outcome. See the error's explanation.",
         )
 
 

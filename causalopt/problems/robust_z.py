@@ -246,7 +246,7 @@ class RobustZProblem(Problem):
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error for an n that is larger than the largest matching."""
-        return too_many_pairs(self.n, self.graph.largest)
+        return too_many_pairs(self.n, self.graph)
 
     def search_pairs(self, level: float = 0.05) -> int | None:
         """Return the least n from which on, up to the largest, every matching leads to the same decision.
@@ -261,16 +261,21 @@ class RobustZProblem(Problem):
         return found
 
 
-def too_many_pairs(n: int, largest: int) -> InfeasibleError:
-    """Return the error for more pairs than the graph has."""
+def too_many_pairs(n: int, graph: MatchGraph) -> InfeasibleError:
+    """Return the error for more pairs than the graph has: the largest n, and the units with too few partners."""
+    from causalopt.problems.matching_explain import too_few_pairs
+
+    largest = graph.largest
     what_next = (
-        f"Take pairs={largest} or fewer (pairs='largest'), or loosen the calipers and exact keys."
+        f"Take pairs={largest} or fewer (pairs='largest'), or loosen the calipers and exact keys of these units."
         if largest >= 2
         else "Loosen the calipers and exact keys."
     )
-    return InfeasibleError(
-        f"{n:,} pairs cannot be formed: the largest n is {largest:,}, the size of the largest matching. {what_next}",
-        {"asked": n, "largest": largest},
+    return too_few_pairs(
+        n,
+        graph,
+        f"{n:,} pairs cannot be formed: the largest n is {largest:,}, the size of the largest matching.{{blocks}} "
+        f"{what_next} See the error's explanation.",
     )
 
 
@@ -324,7 +329,7 @@ def read_pairs(pairs: Any, graph: MatchGraph, least: int = 2) -> int:
         if pairs != "largest":
             raise DataError(f"pairs is {pairs!r}; it must be a whole number, or 'largest'.")
         if graph.largest < least:
-            raise too_many_pairs(least, graph.largest)
+            raise too_many_pairs(least, graph)
         return graph.largest
     if not isinstance(pairs, numbers.Integral) or isinstance(pairs, bool):
         raise DataError(f"pairs is {pairs!r}; it must be a whole number, or 'largest'.")

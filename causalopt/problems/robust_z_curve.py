@@ -97,7 +97,7 @@ def _numbers(pairs: Any, graph: MatchGraph) -> Any:
     """Return a list of numbers of pairs where several are asked for, else `pairs` as it is."""
     if isinstance(pairs, str) and pairs == "curve":
         if graph.largest < 2:
-            raise too_many_pairs(2, graph.largest)
+            raise too_many_pairs(2, graph)
         return list(range(2, graph.largest + 1))
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         return pairs
@@ -105,7 +105,7 @@ def _numbers(pairs: Any, graph: MatchGraph) -> Any:
     if not numbers:
         raise DataError("pairs names no number of pairs.")
     if numbers[-1] > graph.largest:
-        raise too_many_pairs(numbers[-1], graph.largest)
+        raise too_many_pairs(numbers[-1], graph)
     return numbers
 
 
@@ -286,7 +286,7 @@ def search_pairs(problem: RobustZProblem, level: float) -> int | None:
     level = check_level(level)
     low, high = 1, problem.graph.largest  # robust at `high`; at `low` not, or not a number of pairs
     if high < 2:
-        raise too_many_pairs(2, high)
+        raise too_many_pairs(2, problem.graph)
     solve_one = _solver_of_curve(problem, "parametric", {})
     if not solve_one(high).absolute_robust(level):
         return None

@@ -32,7 +32,7 @@ PATHS = ("parametric", "greedy")
 def search(problem: RobustZProblem, lane: Lane) -> RobustZResult:
     """Find both extremes with the solver or fast path asked for."""
     if problem.n > problem.graph.largest:
-        raise too_many_pairs(problem.n, problem.graph.largest)
+        raise too_many_pairs(problem.n, problem.graph)
     solver = lane.solver
     if solver == "auto" and lane.formulation == "fractional":
         solver = "parametric"
@@ -144,7 +144,7 @@ def parametric_side(problem: RobustZProblem, sign: int, effort: Effort, session:
     """Return the exact extreme of one side."""
     found = extreme(Side(problem.network, problem.n, sign, session), effort)
     if found is None:
-        raise too_many_pairs(problem.n, problem.graph.largest)
+        raise too_many_pairs(problem.n, problem.graph)
     return from_extreme(found)
 
 
@@ -158,7 +158,7 @@ def from_extreme(found: Extreme) -> Found:
 def _greedy_side(problem: RobustZProblem, sign: int) -> Found:
     found = greedy(problem.network, problem.n, sign)
     if found is None:
-        raise too_many_pairs(problem.n, problem.graph.largest)
+        raise too_many_pairs(problem.n, problem.graph)
     flow, alone = found
     note = "" if alone else "the greedy list ran out of pairs: an assignment of the extreme sum stands in"
     return Found(flow, sign * statistic(problem.network.delta, flow)[0], np.inf, Proof.NONE, note=note)

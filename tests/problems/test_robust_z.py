@@ -362,7 +362,9 @@ def test_too_many_pairs_name_the_largest_n(shared_data, solver):
     problem = problem_of(concrete, shared_data).with_pairs(45)
     with pytest.raises(co.InfeasibleError, match="the largest n is 44") as caught:
         co.solve(problem, solver)
-    assert caught.value.explanation == {"asked": 45, "largest": 44}
+    table = caught.value.explanation
+    assert table.attrs == {"asked": 45, "largest": 44}
+    assert table["left out"].sum() == len(problem.graph.treated) - 44
 
 
 def test_a_graph_without_pairs():
