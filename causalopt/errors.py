@@ -33,6 +33,7 @@ class InfeasibleError(CausaloptError):
 
     @property
     def explanation(self) -> Any:
+        """Why, as a table or in words."""
         if callable(self._explanation):
             self._explanation = self._explanation()
         return self._explanation

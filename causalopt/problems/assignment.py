@@ -231,8 +231,8 @@ class AssignmentProblem(Problem):
         return too_few_pairs(
             asked,
             graph,
-            f"There are no {asked:,} pairs: the largest n is {largest:,}.{alone}{{blocks}} Take cardinality={largest} or "
-            "fewer (cardinality='largest'), or allow more pairs. See the error's explanation.",
+            f"There are no {asked:,} pairs: the largest n is {largest:,}.{alone}{{blocks}} Take cardinality={largest} "
+            "or fewer (cardinality='largest'), or allow more pairs. See the error's explanation.",
             "treated" if rows_first else "control",
             ("row", "column"),
         )

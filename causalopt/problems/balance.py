@@ -223,6 +223,7 @@ class BalanceProblem(Problem):
         """Return the same problem with other tolerances (P values), sharing all other data."""
         other = copy.copy(self)
         other.tolerance = tolerance
+        other._given = self._given | {"tolerance": dict(zip(self.names, tolerance.tolist(), strict=True))}
         other.blocks = other._make_blocks()
         return other
 

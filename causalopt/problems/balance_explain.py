@@ -54,7 +54,7 @@ class Part:
         p, groups, blocks = len(self.problem.names), {g.label: g for g in self.problem.groups}, []
         for k, block in enumerate(self.blocks):
             own = elastic[k * p : (k + 1) * p] & (block.tolerance == 0)
-            if isinstance(block.label, tuple) and block.label not in groups or not own.any():
+            if block.label not in groups or not own.any():  # differences between two groups are kept as they are
                 blocks.append(block)
                 continue
             loose = group_block(groups[block.label], np.where(own, 1.0, block.tolerance))
@@ -125,8 +125,8 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
     looser tolerances, "upper" and "lower", each alone.
 
     The message takes a linear program about as large as the problem (up to 300,000 numbers; beyond, it leaves that to
-    the explanation) and, up to 50,000 numbers, one for each bound on the weights. The explanation takes one for each covariate and bound, when it is looked at; on more
-    than three million numbers the joint one alone.
+    the explanation) and, up to 50,000 numbers, one for each bound on the weights. The explanation takes
+    one for each covariate and bound, when it is looked at; on more than three million numbers the joint one alone.
     """
     found = parts(problem, solver)
     table = partial(explanation, found)
@@ -160,8 +160,8 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
     )
     return InfeasibleError(
         f"No weights meet these tolerances. The least total increase that works: {listed}"
-        f"{', ...' if len(short) > 6 else ''}.{words} See the error's explanation for each covariate alone. Leaving out "
-        "units without overlap, or a coarser basis, help too.",
+        f"{', ...' if len(short) > 6 else ''}.{words} See the error's explanation for each covariate alone. Leaving "
+        "out units without overlap, or a coarser basis, help too.",
         table,
     )
 

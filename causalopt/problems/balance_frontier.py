@@ -18,6 +18,7 @@ from causalopt.solving.result import Reason, Solution
 
 if TYPE_CHECKING:
     from causalopt.problems.balance import BalanceProblem
+    from causalopt.problems.balance_result import BalanceResult
 
 Solver = Callable[[Program, "BalanceProblem"], Solution]
 
@@ -74,43 +75,24 @@ def solve_frontier(
     problem: BalanceProblem, tolerances: npt.ArrayLike, outcome: Any, solver: str, progress: bool
 ) -> Frontier:
     """Solve a balance problem for a range of tolerances; see `BalanceProblem.frontier`."""
-    from causalopt.modeling.compile import compile_model
-    from causalopt.problems.balance_result import BalanceResult
-    from causalopt.solving.result import Result, Termination
-
     values = np.atleast_1d(np.asarray(tolerances, dtype=float))
     if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or len(values) == 0:
         raise DataError("tolerances must be a list of numbers, zero or positive.")
     if problem.norm != "l2":
         raise DataError(f"The frontier is one of variance: norm must be 'l2', not {problem.norm!r}.")
-    loosest = problem.with_tolerance(np.full(len(problem.names), float(values.max())))
-    program = compile_model(loosest.build())
-    name = "dual-newton" if solver == "auto" else solver
-    run: Solver = _DualNewton() if name == "dual-newton" else _Cold(name)
+    sweep = Sweep(problem, solver)
     y = None
     rows, prices = [], []
     for tolerance in _shown(np.sort(values)[::-1], progress):  # loose to tight: multipliers change little
-        own = problem.with_tolerance(np.full(len(problem.names), float(tolerance)))
-        if len(own.blocks[0].kept) != len(loosest.blocks[0].kept):  # exact balance may drop dependent rows
-            own_program = compile_model(own.build())
-        else:
-            own_program = program.replace(
-                row_lower=np.concatenate([b.lower for b in own.blocks]),
-                row_upper=np.concatenate([b.upper for b in own.blocks]),
-            )
         try:
-            solution = run(own_program, own)
+            answer = sweep.at(np.full(len(problem.names), float(tolerance)))
         except KeyboardInterrupt:
             warnings.warn(f"Interrupted at tolerance {tolerance:g}; the others are missing.", CausaloptWarning, 3)
             break
-        if solution.x is None:
+        if answer is None:
             for group in problem.groups:
                 rows.append((tolerance, group.label, "infeasible", np.nan, np.nan, np.nan))
             continue
-        answer = own.result(
-            Result(status=Termination(Reason.OPTIMAL), x=solution.x, row_dual=solution.row_dual), program
-        )
-        assert isinstance(answer, BalanceResult)
         if outcome is not None and y is None:
             y = answer._outcome(outcome)
         estimate = np.nan if y is None else answer._difference(y)
@@ -126,7 +108,48 @@ def solve_frontier(
     wide = pd.DataFrame(columns=problem.names)
     if prices:
         wide = pd.concat(prices).pivot(index=["tolerance", "group"], columns="covariate", values="dual")[problem.names]
-    return Frontier(table if outcome is not None else table.drop(columns="estimate"), wide, name)
+    return Frontier(table if outcome is not None else table.drop(columns="estimate"), wide, sweep.solver)
+
+
+class Sweep:
+    """Solves a problem at one set of tolerances after another, each from the last one's multipliers.
+
+    Parameters
+    ----------
+    problem : BalanceProblem
+    solver : str
+        "dual-newton" (and "auto") starts each solve from the last; a backend starts afresh.
+    """
+
+    def __init__(self, problem: BalanceProblem, solver: str) -> None:
+        self.problem = problem
+        self.solver = "dual-newton" if solver == "auto" else solver
+        self._run: Solver = _DualNewton() if self.solver == "dual-newton" else _Cold(self.solver)
+        self._program: Program | None = None
+        self._kept: list[int] = []
+
+    def at(self, tolerance: Floats) -> BalanceResult | None:
+        """Return the verified weights at some tolerances (P values); None where there are none."""
+        from causalopt.modeling.compile import compile_model
+        from causalopt.problems.balance_result import BalanceResult
+        from causalopt.solving.result import Result, Termination
+
+        own = self.problem.with_tolerance(tolerance)
+        kept = [len(block.kept) for block in own.blocks]
+        if self._program is None or kept != self._kept:  # exact balance may drop dependent rows
+            self._program, self._kept = compile_model(own.build()), kept
+        program = self._program.replace(
+            row_lower=np.concatenate([b.lower for b in own.blocks]),
+            row_upper=np.concatenate([b.upper for b in own.blocks]),
+        )
+        solution = self._run(program, own)
+        if solution.x is None:
+            return None
+        answer = own.result(
+            Result(status=Termination(Reason.OPTIMAL), x=solution.x, row_dual=solution.row_dual), program
+        )
+        assert isinstance(answer, BalanceResult)
+        return answer
 
 
 def _shown(values: Floats, progress: bool) -> Iterator[float]:

@@ -162,6 +162,28 @@ class BalanceResult(Result):
         table = pd.concat(frames).sort_values("dual", ascending=False, kind="stable", ignore_index=True)
         return table.drop(columns="group") if len(frames) == 1 else table
 
+    def multipliers(self, direction: Floats | None = None, *, by_covariate: bool = False) -> Floats:
+        """Return what sum (u - 1)^2 of each group falls by, per unit of its tolerances ([SBW] section 4.2).
+
+        Parameters
+        ----------
+        direction : (P,) array, optional
+            By how much each tolerance grows; one unit each unless given.
+        by_covariate : bool
+            Return an array of (groups, P) instead of the sums over the covariates.
+        """
+        problem, row = self.problem, 0
+        falls = np.zeros((len(problem.groups), len(problem.names)))
+        for k in range(len(problem.groups)):
+            block = problem.blocks[k]
+            own = np.zeros(len(problem.names) + 1)
+            if self.row_dual is not None:
+                own[block.kept] = self.row_dual[row : row + len(block.kept)]
+            row += len(block.kept)
+            falls[k] = 2.0 * np.abs(own[:-1]) * block.factor
+        falls = falls if direction is None else falls * direction
+        return falls if by_covariate else falls.sum(axis=1)
+
     def _cost(self, groups: list[Group]) -> tuple[float, float]:
         """Return the cost per unit of the model's objective, and the cost of these groups' weights."""
         size = sum(group.size for group in groups)

@@ -156,9 +156,9 @@ class RobustMcNemarProblem(Problem):
         return too_few_pairs(
             self.n,
             own,
-            f"There are no {self.n:,} discordant pairs: the largest n is {plus + minus:,} ({plus:,} with the outcome in "
-            f"the treated unit alone, {minus:,} with it in the control alone).{{blocks}} Partners of a unit are its good "
-            "matches with the other outcome. See the error's explanation.",
+            f"There are no {self.n:,} discordant pairs: the largest n is {plus + minus:,} ({plus:,} with the outcome "
+            f"in the treated unit alone, {minus:,} with it in the control alone).{{blocks}} Partners of a unit are its "
+            "good matches with the other outcome. See the error's explanation.",
         )
 
 

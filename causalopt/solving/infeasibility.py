@@ -29,9 +29,9 @@ class Infeasibility:
     Attributes
     ----------
     table : DataFrame
-        A row for each side of a constraint that gives way: `constraint`, `index` (empty where it has none), `side` ("lower" or "upper"), `asked`
-        (the bound as it is), `needed` (the bound that would do, together with the others listed) and `gives way by`.
-        Empty where all constraints can be met.
+        A row for each side of a constraint that gives way: `constraint`, `index` (empty where it has none), `side`
+        ("lower" or "upper"), `asked` (the bound as it is), `needed` (the bound that would do, together with the others
+        listed) and `gives way by`. Empty where all constraints can be met.
     total : float
         Sum of what gives way, each row's divided by its largest coefficient, so that units do not matter.
     without_integrality : float
@@ -179,7 +179,7 @@ def _words(table: pd.DataFrame, found: Relaxation, proof: Proof) -> str:
     if found.total <= LISTED:
         text = f"No point meets all bounds of the variables: {listed}."
     elif found.without_integrality <= LISTED:
-        text += " It is whole numbers that stand in the way: with fractions allowed, every constraint could be met as it is."
+        text += " It is whole numbers that stand in the way: with fractions, every constraint could be met as it is."
     elif found.without_integrality < found.total * (1 - 1e-6):
         text += f" Without whole numbers {found.without_integrality:.4g} would do."
     if found.total > LISTED:

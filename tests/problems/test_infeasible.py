@@ -1,0 +1,324 @@
+"""Every problem says, in its own terms, why it has no solution and what would give it one."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from match_cases import matchings
+
+import causalopt as co
+from causalopt.fastpaths import dual_newton
+from causalopt.matching import MatchGraph
+from causalopt.problems.balance_explain import collinear, parts
+from causalopt.problems.factorial_explain import smallest_extra
+from causalopt.problems.matching_explain import blocking_table, deficient_units
+from causalopt.solving.verify import scaled_violations
+
+
+def explained(problem, solver="auto", **options):
+    with pytest.raises(co.InfeasibleError) as caught:
+        co.solve(problem, solver, **options)
+    return caught.value
+
+
+# ---- balance ----
+
+
+def shifted(seed=0, n=40, p=3, by=2.0):
+    rng = np.random.default_rng(seed)
+    t = np.repeat([0, 1], [n - 10, 10])
+    x = pd.DataFrame(rng.normal(size=(n, p)) + by * t[:, None] * (np.arange(p) == 0), columns=list("abc"[:p]))
+    return x, t
+
+
+def has_weights(x, t, tolerance, **arguments):
+    """Whether there are weights, by a linear program without costs: independent of the explanation's."""
+    problem = co.BalanceProblem(x, t, tolerance=tolerance, norm="linf", **arguments)
+    try:
+        return co.solve(problem, "highs").is_optimal
+    except (co.InfeasibleError, co.VerificationError):  # at the edge, a claim of either may not survive
+        return False
+
+
+def bisected(possible, low, high, steps=24):
+    for _ in range(steps):
+        middle = (low + high) / 2
+        low, high = (low, middle) if possible(middle) else (middle, high)
+    return high
+
+
+@pytest.mark.parametrize("solver", ["dual-newton", "highs", "scip"])
+def test_the_smallest_tolerances_and_bounds_are_those_of_bisection(solver):
+    x, t = shifted()
+    given = {"a": 0.05, "b": 0.02, "c": 0.03}
+    error = explained(co.BalanceProblem(x, t, tolerance=given, upper=3.0), solver)
+    table = error.explanation
+    assert list(table.index) == ["a", "b", "c"]
+    for name in given:
+        alone = table.loc[name, "smallest alone"]
+        if not has_weights(x, t, given | {name: 50.0}, upper=3.0):
+            assert np.isinf(alone)
+            continue
+        found = bisected(lambda d, name=name: has_weights(x, t, given | {name: d}, upper=3.0), given[name], 9.0)
+        assert alone == pytest.approx(found, abs=1e-5)
+    bounds = table.attrs["bounds on weights"]
+    if has_weights(x, t, given, upper=1e6):
+        upper = bisected(lambda u: has_weights(x, t, given, upper=u), 3.0, 30.0)
+        assert bounds["upper"] == pytest.approx(upper, rel=1e-4)
+        assert f"upper={bounds['upper']:.4g} in place of 3" in str(error)
+    assert has_weights(x, t, (table["smallest jointly"] + 1e-7).to_dict(), upper=3.0)
+
+
+def test_a_lower_bound_that_would_do_is_named_and_does():
+    x, t = shifted(by=4.0)
+    error = explained(co.BalanceProblem(x, t, tolerance=0.05))
+    lower = error.explanation.attrs["bounds on weights"]["lower"]
+    assert lower < 0 and f"lower={lower:.4g} in place of 0 (negative weights extrapolate)" in str(error)
+    assert has_weights(x, t, 0.05, lower=lower - 1e-4) and not has_weights(x, t, 0.05, lower=lower + 1e-3)
+
+
+@pytest.mark.parametrize("solver", ["dual-newton", "highs"])
+def test_exact_balance_that_contradicts_itself_names_the_covariates(solver):
+    rng = np.random.default_rng(1)
+    x = pd.DataFrame({"a": rng.integers(0, 2, 60) * 1.0, "c": rng.normal(size=60)})
+    x["b"] = 1 - x["a"]
+    arguments = {"estimand": "population", "scale": "raw", "target": {"a": 0.4, "b": 0.7, "c": 0.0}}
+    problem = co.BalanceProblem(x, tolerance=0.0, **arguments)
+    assert collinear(problem) == [("a", "b")]
+    error = explained(problem, solver)
+    assert "Exact balance of a, b contradicts itself" in str(error)
+    table = error.explanation
+    assert table.loc["a", "smallest alone"] == pytest.approx(0.1) == table.loc["b", "smallest alone"]
+    assert np.isinf(table.loc["c", "smallest alone"])
+    fine = co.BalanceProblem(x, tolerance=0.0, **(arguments | {"target": {"a": 0.4, "b": 0.6, "c": 0.0}}))
+    assert collinear(fine) == [] and co.solve(fine, solver).is_optimal
+
+
+def test_a_tolerance_alone_takes_account_of_exact_rows_that_follow_from_others():
+    x, t = shifted(by=4.0)
+    x["twice"] = 2 * x["a"]
+    table = explained(co.BalanceProblem(x, t, tolerance=0.0)).explanation
+    assert np.isinf(table.loc["a", "smallest alone"]) and np.isinf(table.loc["twice", "smallest alone"])
+    assert (table.loc[["a", "twice"], "smallest jointly"] > 0).all()
+
+
+def test_tolerances_between_groups_are_explained_by_pair():
+    rng = np.random.default_rng(2)
+    x = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    t = np.repeat([0, 1, 2], 20)
+    x.loc[t == 1, "a"] += 4
+    arguments = {"estimand": "ATE", "tolerance": 5.0}
+    table = explained(co.BalanceProblem(x, t, between=0.01, **arguments)).explanation
+    pair = table.xs("a", level="covariate")["smallest jointly"]
+    assert pair.loc[[(0, 1)]].item() > 0.01 and table.index.names == ["group", "covariate"]
+    largest = max(pair[key] for key in pair.index if isinstance(key, tuple))
+    assert co.solve(co.BalanceProblem(x, t, between={"a": largest * 1.001, "b": 0.01}, **arguments)).is_optimal
+
+
+def test_a_large_problem_is_explained_only_when_asked(monkeypatch):
+    from causalopt.problems import balance_explain
+
+    monkeypatch.setattr(balance_explain, "PROMPT_ENTRIES", 10)
+    x, t = shifted(by=4.0)
+    solved = []
+    monkeypatch.setattr(
+        balance_explain,
+        "least_relaxation",
+        lambda *a, real=balance_explain.least_relaxation, **k: solved.append(1) or real(*a, **k),
+    )
+    error = explained(co.BalanceProblem(x, t, tolerance=0.01))
+    assert not solved and "computed when you look at it" in str(error)
+    assert error.explanation.loc["a", "smallest alone"] > 0.01 and solved
+
+
+def test_the_elastic_program_agrees_with_the_certificates_of_dual_newton():
+    for seed in range(6):
+        x, t = shifted(seed, by=1.5 + 0.5 * seed)
+        problem = co.BalanceProblem(x, t, tolerance=0.02)
+        found = parts(problem)[0].extra(np.ones(3, dtype=bool))
+        answer = dual_newton.solve(problem.separable()[0][1])
+        assert (found.total > 1e-7) == (answer.termination.reason.value == "infeasible")
+
+
+# ---- factorial ----
+
+
+def test_factorial_tolerances_are_those_of_bisection_by_effect_and_function():
+    rng = np.random.default_rng(9)
+    z = pd.DataFrame(rng.integers(0, 2, (200, 2)), columns=["a", "b"])
+    x = pd.DataFrame({"u": rng.normal(size=200) + 4.0 * z["a"], "v": rng.normal(size=200)})
+    problem = co.FactorialBalanceProblem(x, z)
+    table = explained(problem).explanation
+    assert table.loc["b", "u alone"] == 0 and np.isinf(table.loc["a", "v alone"])
+
+    def possible(d):
+        try:
+            return co.solve(co.FactorialBalanceProblem(x, z, effects=["a"], tolerance={"u": d}), "highs").is_optimal
+        except co.InfeasibleError:
+            return False
+
+    assert table.loc["a", "u alone"] == pytest.approx(bisected(possible, 0.0, 5.0, 25), abs=1e-5)
+    both = table.attrs["all effects"]
+    assert both["u"] == pytest.approx(smallest_extra(problem, problem.estimated, function=0)) and np.isinf(both["v"])
+
+
+# ---- matchings ----
+
+
+def random_graph(seed):
+    rng = np.random.default_rng(seed)
+    r, c = rng.integers(2, 7, 2)
+    return rng.random((r, c)) < rng.choice([0.15, 0.3, 0.5])
+
+
+@pytest.mark.parametrize("side", ["treated", "control"])
+def test_deficient_sets_have_the_largest_deficiency_of_all_sets(side):
+    seen = 0
+    for seed in range(120):
+        allowed = random_graph(seed)
+        graph = MatchGraph.from_matrix(allowed)
+        links = allowed if side == "treated" else allowed.T
+        largest = max(len(pairs) for pairs in matchings(allowed))
+        assert graph.largest == largest
+        deficiency = max(
+            len(some) - int(links[list(some)].any(axis=0).sum())
+            for k in range(len(links) + 1)
+            for some in itertools.combinations(range(len(links)), k)
+        )
+        deficient, partners = deficient_units(graph, side)
+        assert (links[deficient].any(axis=0) == partners).all()
+        assert deficient.sum() - partners.sum() == deficiency == len(links) - largest
+        table = blocking_table(graph, side)
+        assert table["left out"].sum() == deficiency and (table["left out"] > 0).all()
+        assert table["units"].sum() <= deficient.sum()
+        seen += len(table) > 1
+    assert seen > 5
+
+
+@pytest.mark.parametrize("solver", ["hungarian", "highs"])
+def test_an_assignment_names_the_units_that_compete_and_those_without_a_partner(solver):
+    cost = pd.DataFrame(np.full((4, 5), np.inf), index=["ann", "bob", "cy", "di"], columns=list("vwxyz"))
+    cost.loc["ann", "v"] = cost.loc["bob", "v"] = cost.loc["di", "w"] = cost.loc["di", "v"] = 1.0
+    error = explained(co.AssignmentProblem(cost), solver)
+    assert "3 row units have only 1 column units as partners among them (1 of them have none)" in str(error)
+    table = error.explanation
+    assert table[["units", "partners", "left out", "treated", "control partners"]].values.tolist() == [
+        [1, 0, 1, "cy", ""],
+        [2, 1, 1, "ann, bob", "v"],
+    ]
+    assert table.attrs == {"asked": 4, "largest": 2}
+    assert co.solve(co.AssignmentProblem(cost, cardinality=2), solver).total == 2.0
+
+
+def test_the_side_that_must_be_used_up_is_the_one_explained():
+    cost = pd.DataFrame(np.full((3, 2), np.inf), index=list("abc"), columns=["x", "y"])
+    cost["x"] = 1.0
+    error = explained(co.AssignmentProblem(cost))
+    assert "1 column unit(s) have no partner at all" in str(error)
+    assert error.explanation.loc[0, "control"] == "y"
+
+
+def test_more_pairs_than_treated_units_say_that_all_are_in():
+    error = explained(co.RobustZProblem([1.0, 2.0], [1.0, 2.0, 4.0], np.ones((2, 3)), pairs=3))
+    assert "All 2 treated units are in it" in str(error) and len(error.explanation) == 0
+
+
+@pytest.mark.parametrize("solver", ["parametric", "greedy", "highs"])
+def test_a_robust_test_names_the_units_that_block(solver):
+    allowed = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
+    problem = co.RobustZProblem(
+        pd.Series([1.0, 2, 3, 4], list("abcd")), pd.Series([1.0, 2, 3, 4], list("wxyz")),
+        pd.DataFrame(allowed, index=list("abcd"), columns=list("wxyz")), pairs=3,
+    )  # fmt: skip
+    error = explained(problem, solver)
+    assert "the largest n is 2" in str(error) and "3 treated units have only 1 control units" in str(error)
+    assert error.explanation["treated"].tolist() == ["d", "a, b"]
+
+
+@pytest.mark.parametrize("solver", ["matching", "highs"])
+def test_discordant_pairs_are_explained_in_the_graph_of_discordant_pairs(solver):
+    allowed = np.ones((3, 3))
+    problem = co.RobustMcNemarProblem([1, 1, 1], [0, 1, 1], allowed, pairs=2)
+    error = explained(problem, solver)
+    assert "the largest n is 1" in str(error) and "3 treated units have only 1 control units" in str(error)
+    assert error.explanation.loc[0, ["units", "partners", "left out"]].tolist() == [3, 1, 2]
+
+
+# ---- copulas ----
+
+
+def test_a_slack_names_the_smallest_one_with_arm_stratum_and_value():
+    y = np.array([1.0, 2, 3, 7, 7, 7, 1, 1, 2])
+    z = np.array([1, 1, 1, 0, 0, 0, 0, 1, 0])
+    strata = np.array(list("ppppppqqq"))
+    with pytest.raises(co.InfeasibleError) as caught:
+        co.CopulaProblem(y, z, co.Stratified(strata, {"p": 3, "q": 1}), strata=strata, slack=0.01)
+    table = caught.value.explanation
+    for _, row in table.iterrows():
+        inside = strata == row["stratum"]
+        arm = int(row["missing outcome of arm"])
+        seen, missing = y[inside & (z == arm)], int((inside & (z != arm)).sum())
+        values = np.unique(seen)
+        share = np.array([(seen == v).mean() for v in values])
+        best = min(
+            np.abs(share - np.array(counts) / missing).max()
+            for counts in itertools.product(range(missing + 1), repeat=len(values))
+            if sum(counts) == missing
+        )
+        assert row["smallest slack"] == pytest.approx(best) and row["units"] == missing
+        assert row["blocks"] == (best > 0.01)
+        at = int(np.flatnonzero(values == row["value"])[0])
+        assert row["wants"] == pytest.approx(share[at] * missing)
+        assert abs(row["wants"] - row["gets"]) / missing == pytest.approx(best)
+    worst = table.loc[table["smallest slack"].idxmax()]
+    assert f"the smallest feasible slack is {worst['smallest slack']:.10g}" in str(caught.value)
+    assert f"outcome {worst['missing outcome of arm']} in {worst['stratum']!r}" in str(caught.value)
+    least = table["smallest slack"].max()
+    assert co.CopulaProblem(y, z, co.Stratified(strata, {"p": 3, "q": 1}), strata=strata, slack=least).slack == least
+
+
+# ---- synthetic control ----
+
+
+@pytest.mark.parametrize("which", list(itertools.product([False, True], repeat=4)))
+def test_a_synthetic_control_always_has_weights_whatever_the_constraints(which):
+    """Equal weights satisfy every combination, so that this problem alone cannot be infeasible."""
+    names = ("no_intercept", "sum_to_one", "nonnegative", "equal")
+    rng = np.random.default_rng(0)
+    outcomes = pd.DataFrame(rng.normal(size=(8, 4)), columns=list("abcd"))
+    problem = co.SyntheticControlProblem(outcomes, "a", 5, weights=dict(zip(names, which, strict=True)))
+    program = problem.direct_program("residual")
+    x = np.zeros(program.n_columns)
+    x[:3] = 1 / 3
+    residuals = np.arange(program.n_columns - 5, program.n_columns)
+    x[residuals] = program.row_lower[:5] - (program.A @ x)[:5]
+    assert scaled_violations(program, x)[2] < 1e-12
+    assert not co.explain_infeasibility(problem)
+
+
+# ---- every problem ----
+
+
+def test_a_problem_without_terms_of_its_own_lists_its_rows():
+    from causalopt.problems.base import Problem
+
+    rng = np.random.default_rng(0)
+    problem = co.SyntheticControlProblem(pd.DataFrame(rng.normal(size=(8, 4)), columns=list("abcd")), "a", 5)
+    error = Problem.infeasible(problem, co.Result(status=None, solver="highs").replace(status=_infeasible()))
+    assert "No solution satisfies the constraints" in str(error) and len(error.explanation) == 0
+
+
+def _infeasible():
+    from causalopt.solving.result import Reason, Termination
+
+    return Termination(Reason.INFEASIBLE, raw="claimed")
+
+
+def test_errors_can_be_handed_to_another_process_before_they_are_looked_at():
+    x, t = shifted(by=4.0)
+    error = explained(co.BalanceProblem(x, t, tolerance=0.01))
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    pd.testing.assert_frame_equal(again.explanation, error.explanation)

@@ -1,0 +1,204 @@
+import itertools
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+import scipy.sparse as sp
+
+import causalopt as co
+from causalopt.errors import InfeasibleError
+from causalopt.solving.backend import installed_backends
+from causalopt.solving.elastic import elastic_backend, elastic_program, least_relaxation, widened
+from causalopt.solving.verify import Proof, is_feasible
+
+SOLVERS = [b.name for b in installed_backends() if b.name in ("highs", "scip", "gurobi", "cplex")]
+
+
+def violations(program, x):
+    activity = program.A @ x
+    return np.maximum(np.maximum(program.row_lower - activity, activity - program.row_upper), 0.0)
+
+
+def grid_program(seed):
+    """Whole numbers from 0 to 3, and rows that no point of the grid may meet."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-3, 4, (4, 3)).astype(float)
+    matrix[:, 0] = np.where((matrix == 0).all(axis=1), 1.0, matrix[:, 0])
+    middle = rng.uniform(-8, 8, 4)
+    half = rng.choice([0.0, 0.3, np.inf], 4, p=[0.5, 0.3, 0.2])
+    lower = np.where(np.isfinite(half), middle - half, middle)
+    return co.Program.from_arrays([1.0, 0.0, 2.0], matrix, lower, middle + half, 0.0, 3.0, integer=True)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_least_change_of_intervals_is_that_at_their_ends(solver):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        at_least, at_most = rng.normal(1, 1, 4), rng.normal(-1, 1, 3)
+        rows = np.ones((7, 1))
+        program = co.Program.from_arrays(
+            [0.0],
+            rows,
+            np.append(at_least, [-np.inf] * 3),
+            np.append([np.inf] * 4, at_most),
+            -np.inf,
+            np.inf,
+        )
+        ends = np.concatenate([at_least, at_most])  # convex and piecewise linear: least at an end
+        best = min(np.maximum(at_least - x, 0).sum() + np.maximum(x - at_most, 0).sum() for x in ends)
+        found = least_relaxation(program, sp.eye_array(7), solver=solver)
+        assert found.total == pytest.approx(best, abs=1e-7) and found.is_least
+        assert found.result.solver == solver and found.result.verification.proof is Proof.CERTIFIED
+        common = least_relaxation(program, np.ones((7, 1)), solver=solver)
+        assert common.total == pytest.approx(max((at_least.max() - at_most.min()) / 2, 0.0), abs=1e-7)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_least_change_with_whole_numbers_equals_enumeration(solver):
+    integrality_matters = 0
+    for seed in range(12):
+        program = grid_program(seed)
+        size = abs(program.A).max(axis=1).toarray().ravel()
+        best = min(
+            (violations(program, np.array(x, float)) / size).sum() for x in itertools.product(range(4), repeat=3)
+        )
+        found = co.explain_infeasibility(program, solver)
+        assert found.total == pytest.approx(best, abs=1e-6)
+        assert found.without_integrality <= found.total + 1e-7
+        assert bool(found) == (best > 1e-9)
+        assert found.table["gives way by"].sum() == pytest.approx(violations(program, found.x).sum(), abs=1e-6)
+        integrality_matters += found.without_integrality < found.total - 1e-6
+    assert integrality_matters
+
+
+def test_whole_numbers_that_stand_in_the_way_are_said_to():
+    program = co.Program.from_arrays([0.0], [[2.0]], 1.0, 1.0, 0.0, 3.0, integer=True)
+    found = co.explain_infeasibility(program)
+    assert found.without_integrality == 0 and found.total == pytest.approx(0.5)
+    assert "whole numbers that stand in the way" in found.words and found.proof is Proof.CLAIMED
+    assert found.table.loc[0, "gives way by"] == pytest.approx(1.0)
+
+
+def test_the_widened_program_is_feasible_and_a_little_less_is_not():
+    rng = np.random.default_rng(3)
+    program = co.Program.from_arrays(np.zeros(5), rng.normal(size=(12, 5)), rng.normal(size=12) + 1, np.inf, -1.0, 1.0)
+    give = sp.csr_matrix(rng.uniform(0.5, 2.0, (12, 3)) * (rng.random((12, 3)) < 0.7))
+    give = give + sp.csr_matrix(np.ones((12, 1)) * [[0.1, 0, 0]])
+    found = least_relaxation(program, give, np.array([1.0, 2.0, 0.5]))
+    assert found.total > 0 and is_feasible(widened(program, give, found.extra), found.x)
+    assert co.solve(widened(program, give, found.extra * 1.0001 + 1e-9), "highs").is_optimal
+    again = elastic_program(program, give, np.array([1.0, 2.0, 0.5]))
+    budget = sp.csr_matrix(np.append(np.zeros(again.n_columns - 3), [1.0, 2.0, 0.5])[None, :])
+    short = again.replace(
+        A=sp.vstack([again.A, budget], format="csr"),
+        row_lower=np.append(again.row_lower, -np.inf),
+        row_upper=np.append(again.row_upper, found.total * 0.999),
+    )
+    assert co.solve(short, "highs").status.reason.value == "infeasible"
+
+
+def test_changes_that_do_not_help_are_no_relaxation():
+    program = co.Program.from_arrays([0.0], [[1.0], [1.0]], [3.0, -np.inf], [np.inf, 1.0], -np.inf, np.inf)
+    assert least_relaxation(program, np.array([[1.0], [0.0]])).total == pytest.approx(2.0)
+    assert least_relaxation(program, np.zeros((2, 1))) is None
+    assert least_relaxation(program, np.eye(2), upper=[0.0, np.inf]).extra == pytest.approx([0.0, 2.0])
+    assert least_relaxation(program, np.eye(2), upper=0.5) is None
+
+
+def test_a_solver_that_is_a_fast_path_or_does_not_take_the_program_is_stood_in_for():
+    program = grid_program(0)
+    assert elastic_backend(program, "dual-newton").name == elastic_backend(program, "auto").name
+    assert elastic_backend(program, "highs").name == "highs"
+
+
+# ---- models ----
+
+
+def test_constraints_are_named_as_in_the_model():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(["a", "b"], bounds=(0, 4))
+    m.inner = pyo.Block()
+    m.inner.total = pyo.Constraint(expr=m.x["a"] + m.x["b"] <= 5)
+    m.demand = pyo.Constraint(["a", "b"], rule=lambda m, k: m.x[k] >= {"a": 7, "b": 1}[k])
+    m.cost = pyo.Objective(expr=m.x["a"] ** 2, sense=pyo.maximize)
+    found = co.explain_infeasibility(m)
+    assert found.table.values.tolist() == [["demand", "a", "lower", 7.0, pytest.approx(4.0), pytest.approx(3.0)]]
+    assert found and "demand" in str(found) and "certified by causalopt" in found.words
+    m.demand["a"].deactivate()
+    fine = co.explain_infeasibility(m)
+    assert not fine and fine.total == 0 and str(fine) == "All constraints can be met: nothing has to give way."
+
+
+def test_array_constraints_and_those_added_by_the_user_are_named_by_position():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    problem = co.BalanceProblem(x, rng.permutation(np.repeat([0, 1], 30)), tolerance=0.1)
+    m = pyo.ConcreteModel()
+    m.study = pyo.Block()
+    problem.attach(m.study)
+    m.cap = pyo.Constraint(expr=sum(m.study.weights[i] for i in range(25)) <= 2)
+    m.floor = pyo.Constraint(expr=sum(m.study.weights[i] for i in range(20)) >= 9)
+    m.cost = pyo.Objective(expr=m.study.cost)
+    assert co.solve(m, "highs").status.reason.value == "infeasible"
+    found = co.explain_infeasibility(m, "highs")
+    assert set(found.table["constraint"]) <= {"cap", "floor", "study.balance"}
+    assert found.total == pytest.approx(7.0)
+    widened_model = {"cap": 2.0, "floor": 9.0}
+    for _, row in found.table.iterrows():
+        widened_model[row["constraint"]] = row["needed"]
+    m.del_component(m.cap), m.del_component(m.floor)
+    m.cap = pyo.Constraint(expr=sum(m.study.weights[i] for i in range(25)) <= widened_model["cap"] + 1e-6)
+    m.floor = pyo.Constraint(expr=sum(m.study.weights[i] for i in range(20)) >= widened_model["floor"] - 1e-6)
+    assert co.solve(m, "highs").is_optimal
+
+
+def test_bounds_that_contradict_themselves_are_listed():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([1, 2], bounds=(3, 1))
+    m.n = pyo.Var(bounds=(0.2, 0.7), within=pyo.Integers)
+    m.c = pyo.Constraint(expr=m.x[1] + m.x[2] + m.n >= 0)
+    m.o = pyo.Objective(expr=m.n)
+    found = co.explain_infeasibility(m)
+    rows = found.table[["constraint", "index", "side", "asked", "needed"]].values.tolist()
+    assert [r[:3] for r in rows] == [["x", 1, "upper"], ["x", 2, "upper"], ["n", "", "lower"]]
+    assert rows[0][3:] == [1, 3] and rows[2][3:] == [pytest.approx(0.2), 0.0]
+    assert "bounds of the variables" in found.words
+
+
+def test_a_search_that_a_limit_stops_does_not_claim_to_be_least(monkeypatch):
+    import dataclasses
+
+    from causalopt.solving import elastic
+    from causalopt.solving.result import Limit, Reason, Termination
+
+    solved = elastic.solve_program
+
+    def stopped(*arguments, **options):
+        result = solved(*arguments, **options)
+        return dataclasses.replace(result, status=Termination(Reason.FEASIBLE, Limit.TIME))
+
+    monkeypatch.setattr(elastic, "solve_program", stopped)
+    found = co.explain_infeasibility(co.Program.from_arrays([0.0], [[1.0], [1.0]], [3.0, -np.inf], [np.inf, 1.0]))
+    assert found.proof is Proof.NONE and "A limit stopped the search" in found.words
+
+
+def test_a_nonlinear_model_is_refused_with_its_constraint():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(0, 1))
+    m.curve = pyo.Constraint(expr=m.x**3 >= 2)
+    m.o = pyo.Objective(expr=m.x)
+    with pytest.raises(co.UnsupportedProblem, match="curve"):
+        co.explain_infeasibility(m)
+
+
+def test_an_explanation_is_computed_when_first_looked_at_and_once():
+    calls = []
+
+    def why():
+        calls.append(1)
+        return "because"
+
+    error = InfeasibleError("No.", why)
+    assert not calls and str(error) == "No."
+    assert error.explanation == error.explanation == "because" and len(calls) == 1
+    assert InfeasibleError("No.", "plain").explanation == "plain" and InfeasibleError("No.").explanation is None
