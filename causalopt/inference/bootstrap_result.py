@@ -97,6 +97,12 @@ class BootstrapResult:
         lines += [f"{name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
 
+    def explain(self) -> str:
+        """Return the result in plain words, with what it does not say."""
+        from causalopt.inference.bootstrap_words import explanation
+
+        return explanation(self)
+
     def plot(self, kind: str = "intervals", ax: Any = None, **options: Any) -> Any:
         """Draw the methods beside each other.
 

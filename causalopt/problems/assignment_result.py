@@ -14,6 +14,7 @@ from causalopt.solving.result import Result
 
 if TYPE_CHECKING:
     from causalopt.problems.assignment import AssignmentProblem
+    from causalopt.solving.words import Words
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,6 +98,12 @@ class AssignmentResult(Result):
         return pd.Series(
             {"total": self.total, "bound": bound, "largest contradiction": contradiction}, name="certificate"
         )
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.matching_words import assignment_words
+
+        return assignment_words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the assignment first."""

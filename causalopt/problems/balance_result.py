@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from causalopt.inference.weighted import Estimate
     from causalopt.problems.balance import BalanceProblem
     from causalopt.problems.balance_rows import Group
+    from causalopt.solving.words import Words
 
 #: A balance constraint closer than this to its tolerance (relative to it) counts as active.
 ACTIVE = 1e-4
@@ -294,6 +295,12 @@ class BalanceResult(Result):
 
     def _outcome(self, outcome: Any) -> Floats:
         return read_outcome(outcome, self.weights.index, self.data)
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.balance_words import words
+
+        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the weights first."""

@@ -15,6 +15,7 @@ from causalopt.solving.result import Result
 
 if TYPE_CHECKING:
     from causalopt.problems.copula import CopulaProblem
+    from causalopt.solving.words import Words
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,6 +94,12 @@ class CopulaResult(Result):
     def copula(self) -> pd.DataFrame:
         """Return how often each pair of outcomes (rows: outcome 0, columns: outcome 1) occurs among the units."""
         return pd.crosstab(self.imputed["outcome 0"], self.imputed["outcome 1"])
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.copula_words import words
+
+        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the variance first."""

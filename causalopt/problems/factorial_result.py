@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from causalopt.problems.factorial import FactorialBalanceProblem
     from causalopt.problems.factorial_design import OutcomeModel
     from causalopt.problems.factorial_rows import WeightSet
+    from causalopt.solving.words import Words
 
 VARIANCES = ("adjusted", "plain", "bootstrap")
 
@@ -272,6 +273,12 @@ class FactorialResult(Result):
         from causalopt.problems.factorial_plots import PICTURES
 
         return draw(PICTURES, self, kind, ax, options)
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.factorial_words import words
+
+        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the study first."""

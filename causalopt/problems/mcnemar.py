@@ -29,6 +29,7 @@ from causalopt.solving.result import Result, Solution
 
 if TYPE_CHECKING:
     from causalopt.solving.lane import Lane
+    from causalopt.solving.words import Words
 
 
 class RobustMcNemarProblem(Problem):
@@ -237,6 +238,12 @@ class RobustMcNemarResult(Result):
                 "control outcome": self.problem.control_outcome[j].astype(int),
             }
         )
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.matching_words import mcnemar_words
+
+        return mcnemar_words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the test first."""

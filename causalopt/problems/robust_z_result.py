@@ -18,6 +18,7 @@ from causalopt.solving.verify import Proof, Verification
 
 if TYPE_CHECKING:
     from causalopt.problems.robust_z import RobustZProblem
+    from causalopt.solving.words import Words
 
 
 def p_value(z: float) -> float:
@@ -261,6 +262,12 @@ class RobustZResult(Result):
             rows.append((ours.z, best.z, lost, share, best.kind))
         names = ["found", "best", "lost", "share", "best is"]
         return pd.DataFrame(rows, index=pd.Index(["max", "min"], name="side"), columns=names)
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.matching_words import robust_z_words
+
+        return robust_z_words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the test first."""

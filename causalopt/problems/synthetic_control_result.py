@@ -22,6 +22,7 @@ from causalopt.solving.result import Result
 if TYPE_CHECKING:
     from causalopt.inference.placebo import LeaveOneOut, SpacePlacebo, TimePlacebo
     from causalopt.problems.synthetic_control import SyntheticControlProblem
+    from causalopt.solving.words import Words
 
 #: A weight of less than this in absolute value is not listed among the donors that count.
 COUNTS = 1e-6
@@ -381,6 +382,12 @@ class SyntheticControlResult(Result):
         from causalopt.problems.synthetic_control_plot import PICTURES
 
         return draw(PICTURES, self, kind, ax, options)
+
+    def words(self) -> Words:
+        """Return what the result says of itself in `explain`."""
+        from causalopt.problems.synthetic_control_words import words
+
+        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the synthetic control first."""

@@ -1,0 +1,126 @@
+"""Assignments and robust tests over matchings in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalopt.solving.verify import Proof
+from causalopt.solving.words import Words, listing, plural
+
+if TYPE_CHECKING:
+    from causalopt.problems.assignment_result import AssignmentResult
+    from causalopt.problems.mcnemar import RobustMcNemarResult
+    from causalopt.problems.robust_z_result import RobustZResult, RobustZSide
+
+#: The level at which decisions are told.
+LEVEL = 0.05
+
+
+def assignment_words(result: AssignmentResult) -> Words:
+    """Return what an assignment says of itself."""
+    problem = result.problem
+    rows, columns = result.unmatched
+    least = "largest" if problem.maximize else "least"
+    solved = (
+        f"Pairs of {least} total cost were chosen among {plural(problem.graph.n_pairs, 'allowed pair')} of "
+        f"{plural(problem.n_rows, 'row')} and {plural(problem.n_columns, 'column')}, each used at most once."
+    )
+    answer = (
+        f"{plural(len(result.used), 'pair')} cost {result.total:.6g} in total. {plural(len(rows), 'row')} and "
+        f"{plural(len(columns), 'column')} are in no pair."
+    )
+    silent = (
+        "What it does not say: that the pairs are good ones, or that they are the only ones of this cost. Costs are "
+        "taken as given."
+    )
+    return Words(solved, (answer,), (_potentials(result),), silent)
+
+
+def _potentials(result: AssignmentResult) -> str:
+    duals = result.duals
+    if duals is None:
+        return ""
+    row, column, count = duals
+    parts = []
+    for name, potential in zip(result.problem.names, (row, column), strict=True):
+        if len(potential):
+            at = int(np.argmax(np.abs(potential.to_numpy())))
+            parts.append(f"{name} {potential.index[at]} ({potential.iloc[at]:.4g})")
+    text = (
+        "A price stands behind each unit: by how much the total would change with one more like it. The largest: "
+        f"{listing(parts)}."
+    )
+    return text + (f" One more pair would change the total by {count:.4g}." if result.problem._counted else "")
+
+
+def robust_z_words(result: RobustZResult) -> Words:
+    """Return what a robust Z test says of itself."""
+    problem, graph = result.problem, result.problem.graph
+    solved = (
+        f"The largest and the least Z were sought over every way to form {plural(result.n, 'pair')} among "
+        f"{plural(graph.n_pairs, 'good match', 'good matches')} of {len(graph.treated):,} treated and "
+        f"{len(graph.control):,} control units."
+    )
+    low, high = result.p_interval
+    answer = (
+        f"Z goes from {result.z_min:.6g} to {result.z_max:.6g} with the choice of pairs, and the one-sided p-value "
+        f"from {low:.3g} to {high:.3g}. {_decision(result.decision(LEVEL))}"
+    )
+    proven = f"{_side('largest', result.maximum)} {_side('least', result.minimum)} causalopt recomputed both matchings."
+    binds = f"At most {graph.largest:,} pairs can be formed at once. Other numbers of pairs give another range."
+    if result.formulation and not problem._formulations[result.formulation].exact:
+        proven += f" The formulation {result.formulation!r} optimises a stand-in for Z, not Z itself."
+    return Words(solved, (answer,), (binds,), _silent(), proven)
+
+
+def _side(which: str, side: RobustZSide) -> str:
+    if side.kind == "heuristic":
+        return f"The {which} Z is heuristic: a matching attains it, but another may go beyond it."
+    whose = "certified by causalopt" if side.proof is Proof.CERTIFIED else "claimed by the solver"
+    if side.is_exact:
+        return f"The {which} Z is exact, {whose}: no matching goes beyond it."
+    return f"The {which} Z is known {side.kind}, {whose}: no matching goes beyond {side.bound:.6g}."
+
+
+def mcnemar_words(result: RobustMcNemarResult) -> Words:
+    """Return what a robust McNemar test says of itself."""
+    graph = result.problem.graph
+    solved = (
+        f"The largest and the least McNemar statistic were sought over every way to form "
+        f"{plural(result.n, 'discordant pair')} among {plural(graph.n_pairs, 'good match', 'good matches')} of "
+        f"{len(graph.treated):,} treated and {len(graph.control):,} control units."
+    )
+    low, high = result.p_interval
+    least, most = result.b_range
+    answer = (
+        f"Pairs in which only the treated unit has the outcome number from {least:,} to {most:,}, so that Z goes from "
+        f"{result.z_min:.6g} to {result.z_max:.6g} and the one-sided p-value from {low:.3g} to {high:.3g}. "
+        f"{_decision(result.decision(LEVEL))}"
+    )
+    proof = result.verification.proof if result.verification is not None else Proof.NONE
+    proven = {
+        Proof.CERTIFIED: "Both extremes are exact, certified by causalopt: covers of the same size prove that the "
+        "matchings behind them are the largest.",
+        Proof.CLAIMED: f"Both sets of pairs were checked; that nothing goes beyond them is claimed by {result.solver}.",
+        Proof.NONE: "Nothing proves that no pairs go beyond these.",
+    }[proof]
+    return Words(solved, (answer,), (), _silent(), proven)
+
+
+def _decision(decision: str) -> str:
+    meaning = {
+        "reject": "Whatever the pairs, the test rejects 'no effect' at level .05.",
+        "do not reject": "Whatever the pairs, the test does not reject 'no effect' at level .05.",
+        "depends on the pairing": "At level .05 the decision depends on the pairing: some pairs reject 'no effect', "
+        "others do not.",
+    }
+    return meaning[decision]
+
+
+def _silent() -> str:
+    return (
+        "What it does not say: whether the good matches are alike in what was not measured, or how large the effect "
+        "is. The range is one of choices of the analyst, not of sampling."
+    )
