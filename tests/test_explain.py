@@ -178,7 +178,7 @@ def test_what_is_known_of_an_answer_has_a_word_of_its_own():
         assert "This is the best answer" not in text
     assert "not verified" in stated(Reason.OPTIMAL)
     assert "certified by causalopt" in stated(Reason.FEASIBLE, Proof.CERTIFIED, gap=0.2)
-    assert "Bound and objective agree" in stated(Reason.OPTIMAL, Proof.CERTIFIED, gap=0.0)
+    assert "agree to nine digits" in stated(Reason.OPTIMAL, Proof.CERTIFIED, gap=0.0)
 
 
 def test_real_solves_are_told_apart():

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Columns of a line.
 WIDTH = 80
 
+#: A relative gap up to which bound and objective agree, but for rounding.
+AGREE = 1e-9
+
 #: The raw status of answers that were found without a proof.
 HEURISTIC = "heuristic"
 
@@ -98,8 +101,8 @@ def proof_words(result: Result) -> str:
     )
     known = result.gap is not None and proof is not Proof.NONE
     far = f" Another answer could be better by at most {result.gap:.2g} of its value." if known else ""
-    if result.gap == 0 and known:
-        far = " Bound and objective agree."
+    if known and result.gap is not None and result.gap <= AGREE:
+        far = " Bound and objective agree to nine digits."
     if status.raw == HEURISTIC:
         return f"This answer is heuristic: nothing says how near the best it is. {checked}"
     if status.reason is Reason.OPTIMAL and proof is Proof.CERTIFIED:
