@@ -329,7 +329,10 @@ class CopulaProblem(Problem):
 
     def local_search(self, options: SolveOptions, guides: tuple[Floats, ...] = ()) -> Ints:
         """Return a good imputation by `alternating`: each unit's value number."""
-        return copula_paths.local_search(self.columns, options, guides)
+        try:
+            return copula_paths.local_search(self.columns, options, guides)
+        except InfeasibleError:
+            raise self._too_small(self.slack) from None
 
     def point(self, formulation: str, choice: Ints) -> Floats:
         """Return the solution of a formulation's program in which unit i takes its value number choice[i]."""

@@ -7,7 +7,7 @@ how many units the largest matching leaves out, R proves that it is the largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
-from causalopt.errors import InfeasibleError
-from causalopt.matching import MatchGraph
+from causalopt.errors import DataError, InfeasibleError
+from causalopt.matching import MatchGraph, match_graph
 from causalopt.modeling.program import Bools, Ints
 
 #: Labels that a table or message shows of a set of units.
@@ -116,6 +116,47 @@ def too_few_pairs(
             + f", so that at least {units - few:,} stay out."
         )
     return InfeasibleError(message.replace("{blocks}", text), partial(_explanation, graph, side, asked))
+
+
+def with_conditions(
+    error: InfeasibleError,
+    df: pd.DataFrame,
+    treatment: str,
+    exact: Sequence[str],
+    calipers: Mapping[str, float],
+    **options: Any,
+) -> InfeasibleError:
+    """Return the error for too few pairs with the exact keys and calipers that block, in `attrs["conditions"]`.
+
+    That table has, for each condition left out alone, the largest n (missing where the graph is then too large) and how
+    many treated units are still without a partner. It takes a match graph for each, when it is looked at.
+    """
+    return InfeasibleError(str(error), partial(_add_conditions, error, df, treatment, list(exact), calipers, options))
+
+
+def _add_conditions(
+    error: InfeasibleError,
+    df: pd.DataFrame,
+    treatment: str,
+    exact: list[str],
+    calipers: Mapping[str, float],
+    options: Mapping[str, Any],
+) -> pd.DataFrame:
+    rows = []
+    for name in [*exact, *calipers]:
+        keys = [key for key in exact if key != name]
+        widths = {key: width for key, width in calipers.items() if key != name}
+        kind = "exact key" if name in exact else f"caliper {calipers[name]:g}"
+        try:
+            graph = match_graph(df, treatment, keys, widths, **options)
+        except DataError:  # more pairs than are taken
+            rows.append((name, kind, np.nan, np.nan))
+            continue
+        rows.append((name, kind, graph.largest, len(graph.treated) - len(np.unique(graph.i))))
+    table: pd.DataFrame = error.explanation
+    names = ["left out", "condition", "largest n", "treated without a partner"]
+    table.attrs["conditions"] = pd.DataFrame(rows, columns=names).set_index("left out")
+    return table
 
 
 def _explanation(graph: MatchGraph, side: str, asked: int) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import CausaloptWarning, DataError
+from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
 from causalopt.fastpaths.network_simplex_flow import FlowSession
 from causalopt.matching import MatchGraph, match_graph
 from causalopt.problems.reading import require_columns
@@ -66,7 +66,8 @@ def robust_z_test(
     DataError
         For unknown, missing or non-numeric columns, and n below 2.
     InfeasibleError
-        For more pairs than the largest matching has; the message names the largest n.
+        For more pairs than the largest matching has; the message names the largest n, the explanation the units that
+        compete for too few partners, and its `attrs["conditions"]` the largest n without each key and caliper.
 
     Examples
     --------
@@ -80,17 +81,29 @@ def robust_z_test(
     if outcome in (treatment, *exact, *(calipers or {})):
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
     graph = match_graph(df, treatment, exact, calipers, rounding, treated=treated, control=control)
-    column = df[outcome]
+    settings: dict[str, Any] = {"formulation": formulation, "time_limit": time_limit, "options": options}
+    try:
+        return _test(df[outcome], graph, pairs, solver, progress, settings)
+    except InfeasibleError as error:
+        from causalopt.problems.matching_explain import with_conditions
+
+        keys = [exact] if isinstance(exact, str) else list(exact)
+        chosen = {"rounding": rounding, "treated": treated, "control": control}
+        raise with_conditions(error, df, treatment, keys, dict(calipers or {}), **chosen) from None
+
+
+def _test(
+    column: pd.Series, graph: MatchGraph, pairs: Any, solver: str, progress: bool | None, settings: Mapping[str, Any]
+) -> RobustZResult | RobustZCurve:
     numbers = _numbers(pairs, graph)
     first = numbers[0] if isinstance(numbers, list) else numbers
     problem = RobustZProblem(column.loc[graph.treated], column.loc[graph.control], graph, pairs=first)
-    settings: dict[str, Any] = {"formulation": formulation, "time_limit": time_limit, "options": options}
-    if not isinstance(numbers, list):
-        from causalopt.solving.dispatch import solve
+    if isinstance(numbers, list):
+        return curve(problem, numbers, solver, progress=progress, **settings)
+    from causalopt.solving.dispatch import solve
 
-        result: RobustZResult = solve(problem, solver, **settings)
-        return result
-    return curve(problem, numbers, solver, progress=progress, **settings)
+    result: RobustZResult = solve(problem, solver, **settings)
+    return result
 
 
 def _numbers(pairs: Any, graph: MatchGraph) -> Any:

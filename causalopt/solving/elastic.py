@@ -28,9 +28,6 @@ from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Reason, Result
 from causalopt.solving.verify import is_feasible, scaled_violations
 
-#: Change that counts as none, in the unit of the changes' costs.
-NONE = 1e-9
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Relaxation:

@@ -237,6 +237,22 @@ def test_a_robust_test_names_the_units_that_block(solver):
     assert error.explanation["treated"].tolist() == ["d", "a, b"]
 
 
+def test_a_robust_test_from_a_frame_says_which_key_or_caliper_blocks():
+    rng = np.random.default_rng(4)
+    df = pd.DataFrame({"t": rng.integers(0, 2, 40), "site": rng.integers(0, 4, 40), "age": rng.normal(40, 9, 40)})
+    df["y"] = rng.normal(size=40)
+    given = {"exact": ["site"], "calipers": {"age": 3.0}}
+    with pytest.raises(co.InfeasibleError) as caught:
+        co.robust_z_test(df, outcome="y", treatment="t", pairs=15, **given)
+    table = caught.value.explanation.attrs["conditions"]
+    assert table["condition"].to_dict() == {"site": "exact key", "age": "caliper 3"}
+    without = {"site": co.match_graph(df, "t", [], {"age": 3.0}), "age": co.match_graph(df, "t", ["site"])}
+    for name, graph in without.items():
+        assert table.loc[name, "largest n"] == graph.largest > co.match_graph(df, "t", **given).largest
+        idle = (graph.degrees()["treated"].get(0, 0)) if 0 in graph.degrees().index else 0
+        assert table.loc[name, "treated without a partner"] == idle
+
+
 @pytest.mark.parametrize("solver", ["matching", "highs"])
 def test_discordant_pairs_are_explained_in_the_graph_of_discordant_pairs(solver):
     allowed = np.ones((3, 3))
@@ -277,6 +293,30 @@ def test_a_slack_names_the_smallest_one_with_arm_stratum_and_value():
     assert f"outcome {worst['missing outcome of arm']} in {worst['stratum']!r}" in str(caught.value)
     least = table["smallest slack"].max()
     assert co.CopulaProblem(y, z, co.Stratified(strata, {"p": 3, "q": 1}), strata=strata, slack=least).slack == least
+
+
+@pytest.mark.parametrize("solver", ["highs", "alternating"])
+def test_a_slack_that_only_a_search_shows_to_be_too_small_is_explained_too(solver):
+    """Where units weigh differently, the first check of the slack is only necessary."""
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(60):
+        n = int(rng.integers(5, 9))
+        y, z = rng.integers(0, 3, n) * 1.0, rng.permutation(np.arange(n) % 2)
+        design = co.Bernoulli(rng.uniform(0.2, 0.8, n))
+        least = co.CopulaProblem(y, z, design, estimator="horvitz-thompson").smallest_slack
+        try:
+            problem = co.CopulaProblem(y, z, design, estimator="horvitz-thompson", slack=least * 0.97)
+        except co.InfeasibleError:
+            continue
+        error = explained(problem, solver, formulation="convex")
+        table = error.explanation
+        assert table["smallest slack"].max() == pytest.approx(least) and table["blocks"].any()
+        assert f"{least:.10g}" in str(error)
+        found += 1
+        if found == 4:
+            return
+    pytest.fail("no slack passed the first check")
 
 
 # ---- synthetic control ----
