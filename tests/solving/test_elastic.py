@@ -202,3 +202,35 @@ def test_an_explanation_is_computed_when_first_looked_at_and_once():
     assert not calls and str(error) == "No."
     assert error.explanation == error.explanation == "because" and len(calls) == 1
     assert InfeasibleError("No.", "plain").explanation == "plain" and InfeasibleError("No.").explanation is None
+
+
+def test_a_point_that_does_not_meet_the_widened_rows_is_refused(monkeypatch):
+    from causalopt.solving import elastic
+
+    solved = elastic.solve_program
+
+    def liar(*arguments, **options):
+        result = solved(*arguments, **options)
+        return result.replace(x=np.concatenate([result.x[:-2], 0.5 * result.x[-2:]]))
+
+    monkeypatch.setattr(elastic, "solve_program", liar)
+    program = co.Program.from_arrays([0.0], [[1.0], [1.0]], [3.0, -np.inf], [np.inf, 1.0])
+    with pytest.raises(co.VerificationError, match="its point violates the widened rows"):
+        co.explain_infeasibility(program)
+
+
+def test_a_real_time_limit_gives_a_change_that_does_or_says_that_none_was_found():
+    rng = np.random.default_rng(0)
+    n, m = 60, 40
+    matrix = rng.integers(1, 100, (m, n)).astype(float)
+    target = np.floor(matrix.sum(axis=1) / 2) + 0.5
+    program = co.Program.from_arrays(np.zeros(n), matrix, target, target, 0.0, 1.0, integer=True)
+    try:
+        found = co.explain_infeasibility(program, "highs", time_limit=0.5)
+    except co.DataError as error:
+        assert "allow more time" in str(error)
+        return
+    assert found.proof is Proof.NONE and "A limit stopped the search" in found.words
+    assert found.without_integrality == pytest.approx(0, abs=1e-6)
+    assert "whole numbers that stand in the way" in found.words
+    assert found.table["gives way by"].sum() == pytest.approx(violations(program, found.x).sum(), abs=1e-4)
