@@ -26,7 +26,7 @@ PROMPT_ENTRIES = 300_000
 PROMPT_BOUNDS = 50_000
 
 #: Entries above which the explanation has what works jointly alone: one linear program instead of one a covariate.
-MOST_ENTRIES = 3_000_000
+MOST_ENTRIES = 500_000
 
 #: Extra tolerance that counts as none.
 NONE = 1e-9
@@ -126,7 +126,7 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
 
     The message takes a linear program about as large as the problem (up to 300,000 numbers; beyond, it leaves that to
     the explanation) and, up to 50,000 numbers, one for each bound on the weights. The explanation takes
-    one for each covariate and bound, when it is looked at; on more than three million numbers the joint one alone.
+    one for each covariate and bound, when it is looked at; on more than half a million numbers the joint one alone.
     """
     found = parts(problem, solver)
     table = partial(explanation, found)
