@@ -19,6 +19,7 @@ from scipy.sparse import csgraph
 from causalopt.errors import DataError, InfeasibleError
 from causalopt.matching import MatchGraph, match_graph
 from causalopt.modeling.program import Bools, Ints
+from causalopt.solving.words import plural
 
 #: Labels that a table or message shows of a set of units.
 SHOWN = 6
@@ -108,10 +109,10 @@ def too_few_pairs(
     units, few = int(deficient.sum()), int(partners.sum())
     text = f" All {own:,} {mine} units are in it."
     if units and units == alone:
-        text = f" {alone:,} {mine} unit(s) have no partner at all."
+        text = f" Left out: {plural(alone, f'{mine} unit')} without any partner."
     elif units:
         text = (
-            f" {units:,} {mine} units have only {few:,} {theirs} units as partners among them"
+            f" {units:,} {mine} units have only {plural(few, f'{theirs} unit')} as partners among them"
             + (f" ({alone:,} of them have none)" if alone else "")
             + f", so that at least {units - few:,} stay out."
         )

@@ -202,7 +202,7 @@ def test_an_assignment_names_the_units_that_compete_and_those_without_a_partner(
     cost = pd.DataFrame(np.full((4, 5), np.inf), index=["ann", "bob", "cy", "di"], columns=list("vwxyz"))
     cost.loc["ann", "v"] = cost.loc["bob", "v"] = cost.loc["di", "w"] = cost.loc["di", "v"] = 1.0
     error = explained(co.AssignmentProblem(cost), solver)
-    assert "3 row units have only 1 column units as partners among them (1 of them have none)" in str(error)
+    assert "3 row units have only 1 column unit as partners among them (1 of them have none)" in str(error)
     table = error.explanation
     assert table[["units", "partners", "left out", "treated", "control partners"]].values.tolist() == [
         [1, 0, 1, "cy", ""],
@@ -216,7 +216,7 @@ def test_the_side_that_must_be_used_up_is_the_one_explained():
     cost = pd.DataFrame(np.full((3, 2), np.inf), index=list("abc"), columns=["x", "y"])
     cost["x"] = 1.0
     error = explained(co.AssignmentProblem(cost))
-    assert "1 column unit(s) have no partner at all" in str(error)
+    assert "Left out: 1 column unit without any partner" in str(error)
     assert error.explanation.loc[0, "control"] == "y"
 
 
@@ -233,7 +233,7 @@ def test_a_robust_test_names_the_units_that_block(solver):
         pd.DataFrame(allowed, index=list("abcd"), columns=list("wxyz")), pairs=3,
     )  # fmt: skip
     error = explained(problem, solver)
-    assert "the largest n is 2" in str(error) and "3 treated units have only 1 control units" in str(error)
+    assert "the largest n is 2" in str(error) and "3 treated units have only 1 control unit" in str(error)
     assert error.explanation["treated"].tolist() == ["d", "a, b"]
 
 
@@ -258,7 +258,7 @@ def test_discordant_pairs_are_explained_in_the_graph_of_discordant_pairs(solver)
     allowed = np.ones((3, 3))
     problem = co.RobustMcNemarProblem([1, 1, 1], [0, 1, 1], allowed, pairs=2)
     error = explained(problem, solver)
-    assert "the largest n is 1" in str(error) and "3 treated units have only 1 control units" in str(error)
+    assert "the largest n is 1" in str(error) and "3 treated units have only 1 control unit" in str(error)
     assert error.explanation.loc[0, ["units", "partners", "left out"]].tolist() == [3, 1, 2]
 
 
