@@ -22,8 +22,9 @@ import scipy.sparse as sp
 
 from causalopt.errors import CausaloptWarning, SolverNotAvailable, VerificationError
 from causalopt.modeling.program import Floats, Program
+from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Backend, get_backend
-from causalopt.solving.dispatch import choose_backend, solve_program
+from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Reason, Result
 from causalopt.solving.verify import is_feasible, scaled_violations
