@@ -17,6 +17,7 @@ _PUBLIC = {
     "BalanceResult": "causalopt.problems.balance_result",
     "Bernoulli": "causalopt.inference.designs",
     "BootstrapResult": "causalopt.inference.bootstrap_result",
+    "Capsule": "causalopt.solving.capsule",
     "CausaloptError": "causalopt.errors",
     "CausaloptWarning": "causalopt.errors",
     "Cluster": "causalopt.inference.designs_grouped",

@@ -1,0 +1,531 @@
+"""A solve written to one file, and replayed anywhere: the program's exact arrays, what was asked, and what was claimed.
+
+The file is a zip archive: `capsule.json`, and one `.npy` member per array (`numpy.load` reads them; nothing is
+pickled). The JSON lists the SHA-256 checksum of every array, and one of itself: they find damage, and are no signature.
+Members carry no times, so that the same capsule always has the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import platform
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from causalopt.errors import DataError, OptionError
+from causalopt.modeling.program import Program
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Limit, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Tolerances, Verification, verify
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Version of the file's layout; a reader takes its own and older ones.
+SCHEMA = 1
+
+FORMAT = "causalopt capsule"
+DESCRIPTION = "capsule.json"
+
+#: Arrays of a program that are stored as they are.
+DENSE = ("c", "row_lower", "row_upper", "lower", "upper", "integer")
+MATRICES = ("A", "Q")
+PARTS = ("data", "indices", "indptr")
+
+#: Options that are stored; the others are callbacks, or arrays.
+OPTIONS = ("time_limit", "gap", "threads", "seed", "log", "solver_options", "isolate", "memory_limit")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Claim:
+    """What was claimed when the capsule was made, as numbers.
+
+    Attributes
+    ----------
+    status : Termination
+    objective, bound : float or None
+    x, row_dual : array or None
+    verification : str
+        What recomputation found at the time, in words.
+    """
+
+    status: Termination
+    objective: float | None
+    bound: float | None
+    x: Any = None
+    row_dual: Any = None
+    verification: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Capsule:
+    """One solve: program, options, solver, platform and claim.
+
+    Attributes
+    ----------
+    program : Program
+        Without the way back to a Pyomo model.
+    options : SolveOptions
+    claim : Claim
+    solver, solver_version, method, formulation, problem : str
+        Who answered, by which algorithm; the formulation and the kind of problem, where it was one.
+    tangents : bool
+        Whether the formulation allows tangents to stand in for the squares of a convex MIQP.
+    platform : mapping
+        Versions of Python, NumPy, SciPy and causalopt, and the machine.
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> program = co.Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], row_lower=1.0)
+    >>> capsule = co.Capsule.of(program, co.solve(program, "highs"))
+    >>> replay = capsule.replay("scip")
+    >>> replay.agrees, replay.result.solver
+    (True, 'scip')
+    """
+
+    program: Program
+    options: SolveOptions
+    claim: Claim
+    solver: str
+    solver_version: str = ""
+    method: str = ""
+    formulation: str = ""
+    problem: str = ""
+    tangents: bool = False
+    platform: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, problem_or_model: Any, result: Result, options: SolveOptions | None = None) -> Capsule:
+        """Make a capsule of an answer.
+
+        Parameters
+        ----------
+        problem_or_model : Problem, pyomo.environ.ConcreteModel, Block or Program
+            What was solved.
+        result : Result
+        options : SolveOptions, optional
+            What was asked of the solver, for the replay; the defaults unless given.
+
+        Raises
+        ------
+        DataError
+            For an answer that takes several programs (a robust test), or one of another program.
+        """
+        program, formulation, tangents = _program_of(problem_or_model, result)
+        if result.x is not None and result.x.shape != (program.n_columns,):
+            raise DataError(
+                f"The result has {result.x.size:,} values, the program {program.n_columns:,} columns: it is not an "
+                "answer to this problem."
+            )
+        claim = Claim(
+            result.status, result.objective, result.bound, result.x, result.row_dual, str(result.verification)
+        )
+        return cls(
+            program=program.replace(columns=(), rows=()),
+            options=(options or SolveOptions()).replace(on_incumbent=None, on_log=None),
+            claim=claim,
+            solver=result.solver,
+            solver_version=result.solver_version,
+            method=result.method,
+            formulation=formulation,
+            problem="" if isinstance(problem_or_model, Program) else type(problem_or_model).__name__,
+            tangents=tangents,
+            platform=_platform(),
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the capsule; a file of that name is replaced at once, and never left half-written.
+
+        Raises
+        ------
+        OptionError
+            For a solver option that is neither a number, a text nor a truth value.
+        """
+        path = Path(path)
+        content = self.to_bytes()
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file."""
+        members = {f"{name}.npy": _npy(array) for name, array in _arrays(self).items()}
+        description = _description(self)
+        description["arrays"] = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+        description["checksum"] = _checksum(description)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in [(DESCRIPTION, _json(description).encode()), *members.items()]:
+                archive.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Capsule:
+        """Read a capsule.
+
+        Raises
+        ------
+        DataError
+            For a file that is not there, not a capsule, cut short, changed since, or of a newer schema.
+        """
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+        return _read(content, str(path))
+
+    def check(self, tolerances: Tolerances | None = None) -> Verification:
+        """Recompute the recorded claim from the recorded program."""
+        claim = self.claim
+        solution = Solution(
+            claim.status, x=claim.x, objective=claim.objective, bound=claim.bound, row_dual=claim.row_dual
+        )
+        return verify(self.program, solution, gap=self.options.gap, tolerances=tolerances)[1]
+
+    def replay(
+        self,
+        solver: str | None = None,
+        *,
+        time_limit: float | None = None,
+        isolate: bool | None = None,
+        tolerances: Tolerances | None = None,
+    ) -> Replay:
+        """Solve the program again, here, and compare with what is recorded.
+
+        Parameters
+        ----------
+        solver : str, optional
+            The recorded one unless given; for a fast path, which needs the problem and not its program alone, "auto".
+        time_limit : float, optional
+            Seconds, in place of the recorded limit.
+        isolate : bool, optional
+            In place of what is recorded.
+        tolerances : Tolerances, optional
+
+        Raises
+        ------
+        SolverNotAvailable
+            Where the solver is not installed here; the message says which are.
+        """
+        from causalopt.solving.backend import backend_names
+
+        fast = solver is None and ":" not in self.solver and self.solver not in backend_names()
+        name = "auto" if fast else solver or self.solver
+        options = self.options.replace(time_limit=time_limit or self.options.time_limit)
+        if isolate is not None:
+            options = options.replace(isolate=isolate, memory_limit=options.memory_limit if isolate else None)
+        if name != self.solver:  # its options have names of their own
+            options = options.replace(solver_options={})
+        recorded = self.check(tolerances)
+        return Replay(self, recorded, _solved(self, name, options, tolerances))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replay:
+    """A capsule's claim beside the answer of today.
+
+    Attributes
+    ----------
+    capsule : Capsule
+    recorded : Verification
+        The recorded claim, recomputed from the recorded arrays here.
+    result : Result
+        The new answer.
+    """
+
+    capsule: Capsule
+    recorded: Verification
+    result: Result
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """In words, what cannot be true at once; empty where nothing contradicts the record."""
+        claim, result = self.capsule.claim, self.result
+        found = [f"the recorded claim does not survive recomputation: {why}" for why in self.recorded.problems]
+        then, now = claim.status.reason, result.status.reason
+        settled = (Reason.INFEASIBLE, Reason.UNBOUNDED)
+        if then in settled and (now.value != then.value and (result or now in settled)):
+            found.append(f"the record says {then}, the replay {now}")
+        elif claim.status.has_solution and now is Reason.INFEASIBLE:
+            found.append(f"the record has a solution, the replay says {now}")
+        elif then is Reason.OPTIMAL and now is Reason.UNBOUNDED:
+            found.append(f"the record says {then}, the replay {now}")
+        found += self._beaten("recorded", claim.bound, "new", result.objective)
+        found += self._beaten("new", result.bound, "recorded", claim.objective)
+        return tuple(found)
+
+    def _beaten(self, whose: str, bound: float | None, other: str, objective: float | None) -> list[str]:
+        """Return the contradiction where an objective is better than a bound that nothing can beat."""
+        if bound is None or objective is None or not np.isfinite(bound):
+            return []
+        direction = -1.0 if self.capsule.program.maximize else 1.0
+        slack = max(self.capsule.options.gap, 1e-6) * max(1.0, abs(objective)) * 2
+        if direction * (bound - objective) <= slack:
+            return []
+        return [f"the {other} objective {objective:.10g} beats the {whose} bound {bound:.10g}"]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the replay reached what is recorded: the same status, and the same objective within the gap."""
+        claim, result = self.capsule.claim, self.result
+        if self.contradictions or claim.status.reason is not result.status.reason:
+            return False
+        if claim.objective is None or result.objective is None:
+            return claim.objective is result.objective
+        slack = max(self.capsule.options.gap, 1e-6) * max(1.0, abs(claim.objective)) * 2
+        return abs(claim.objective - result.objective) <= slack
+
+    @property
+    def verdict(self) -> str:
+        """What the replay says, in a sentence."""
+        if self.contradictions:
+            return f"contradicts the record: {'; '.join(self.contradictions)}"
+        if self.agrees:
+            return "agrees with the record"
+        return "does not contradict the record, and did not reach the same"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return status, objective, bound, solver and verification, as recorded and now."""
+        import pandas as pd
+
+        capsule, claim, result = self.capsule, self.capsule.claim, self.result
+        here = _platform()
+        rows: dict[str, tuple[Any, Any]] = {
+            "status": (str(claim.status), str(result.status)),
+            "objective": (claim.objective, result.objective),
+            "bound": (claim.bound, result.bound),
+            "solver": (
+                " ".join((capsule.solver, capsule.solver_version)),
+                " ".join((result.solver, result.solver_version)),
+            ),
+            "verification": (str(self.recorded), str(result.verification)),
+            "causalopt": (capsule.platform.get("causalopt", ""), here["causalopt"]),
+            "platform": (capsule.platform.get("machine", ""), here["machine"]),
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["recorded", "now"]).rename_axis("fact")
+
+
+def _program_of(subject: Any, result: Result) -> tuple[Program, str, bool]:
+    """Return the program that was solved, its formulation, and whether tangents may stand in for its squares."""
+    if isinstance(subject, Program):
+        return subject, "", False
+    from causalopt.modeling.compile import compile_model
+
+    if not hasattr(subject, "fast_paths"):
+        return compile_model(subject), "", False
+    name = subject.formulation_name(result.formulation or None)
+    if subject.search(name) is not None:
+        raise DataError(
+            f"The answer to a {type(subject).__name__} takes several programs, and a capsule holds one: keep its pairs "
+            "or its data instead, from which it is recomputed."
+        )
+    return subject.direct_program(name) or compile_model(subject.build(name)), name, subject.by_tangents(name)
+
+
+def _solved(capsule: Capsule, solver: str, options: SolveOptions, tolerances: Tolerances | None) -> Result:
+    from causalopt.solving.dispatch import solve
+    from causalopt.solving.lane import Lane
+    from causalopt.solving.result import Ledger
+
+    if capsule.tangents and options.start is None:
+        lane = Lane(solver, capsule.formulation, options, tolerances, Ledger())
+        return lane.solve(capsule.program, tangents=True)
+    arguments = {name: getattr(options, name) for name in OPTIONS if name != "solver_options"}
+    answer: Result = solve(
+        capsule.program, solver, start=options.start, options=options.solver_options, tolerances=tolerances, **arguments
+    )
+    return answer
+
+
+def _platform() -> dict[str, str]:
+    import scipy
+
+    from causalopt import __version__
+
+    return {
+        "causalopt": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+# ---- writing ----
+
+
+def _arrays(capsule: Capsule) -> dict[str, Any]:
+    program, claim = capsule.program, capsule.claim
+    arrays = {f"program/{name}": getattr(program, name) for name in DENSE}
+    for name in MATRICES:
+        matrix = getattr(program, name)
+        if matrix is not None:
+            arrays |= {f"program/{name}/{part}": getattr(matrix, part) for part in PARTS}
+    optional = {"claim/x": claim.x, "claim/row_dual": claim.row_dual, "options/start": capsule.options.start}
+    return arrays | {name: np.asarray(values) for name, values in optional.items() if values is not None}
+
+
+def _npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _description(capsule: Capsule) -> dict[str, Any]:
+    program, claim, status = capsule.program, capsule.claim, capsule.claim.status
+    for name, value in capsule.options.solver_options.items():
+        if not isinstance(value, str | int | float | bool):
+            raise OptionError(f"Solver option {name!r} is {value!r}: a capsule holds numbers, texts and truth values.")
+    return {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "program": {
+            "constant": _number(program.constant),
+            "maximize": program.maximize,
+            "convex": program.convex,
+            "A": list(program.A.shape),
+            "Q": None if program.Q is None else list(program.Q.shape),
+        },
+        "options": {name: getattr(capsule.options, name) for name in OPTIONS}
+        | {"solver_options": dict(capsule.options.solver_options)},
+        "claim": {
+            "reason": str(status.reason),
+            "limit": str(status.limit),
+            "raw": status.raw,
+            "objective": _number(claim.objective),
+            "bound": _number(claim.bound),
+            "verification": claim.verification,
+        },
+        **{name: getattr(capsule, name) for name in ("solver", "solver_version", "method", "formulation", "problem")},
+        "tangents": capsule.tangents,
+        "platform": dict(capsule.platform),
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    """Return a number as JSON holds it: infinities and NaN as words."""
+    return None if value is None else float(value) if np.isfinite(value) else str(float(value))
+
+
+def _json(description: Mapping[str, Any]) -> str:
+    return json.dumps(description, indent=1, sort_keys=True, allow_nan=False)
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    content = {name: value for name, value in description.items() if name != "checksum"}
+    return hashlib.sha256(_json(content).encode()).hexdigest()
+
+
+# ---- reading ----
+
+#: What Python's zip reader raises for damaged files.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+def _read(content: bytes, name: str) -> Capsule:
+    if not content.startswith(b"PK"):
+        raise DataError(f"{name} is not a capsule: 'Capsule.save' or --capsule writes them.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            if DESCRIPTION not in names:
+                raise DataError(f"{name} is not a capsule: it is a zip file without {DESCRIPTION}.")
+            members = {member: archive.read(member) for member in names}
+    except _DAMAGE as error:
+        raise DataError(f"{name} is damaged or cut short ({error}): copy it again from where it was made.") from None
+    try:
+        description = json.loads(members.pop(DESCRIPTION))
+        is_capsule = description["format"] == FORMAT
+        schema = int(description["schema"])
+    except (ValueError, KeyError, TypeError):
+        is_capsule, schema = False, 0
+    if not is_capsule:
+        raise DataError(f"{name} is not a capsule: its {DESCRIPTION} says nothing of one.")
+    if schema > SCHEMA:
+        made_by = description.get("platform", {}).get("causalopt", "?")
+        raise DataError(
+            f"{name} has schema {schema}, of a newer causalopt ({made_by}); this one reads up to {SCHEMA}: upgrade it."
+        )
+    return _capsule(description, _checked(description, members, name), name)
+
+
+def _checked(description: dict[str, Any], members: dict[str, bytes], name: str) -> dict[str, bytes]:
+    """Return the arrays' files, if all are there and as they were written."""
+    wanted = description.get("arrays", {})
+    damaged = [key for key, digest in wanted.items() if hashlib.sha256(members.get(key, b"")).hexdigest() != digest]
+    if _checksum(description) != description.get("checksum"):
+        damaged.insert(0, DESCRIPTION)
+    if damaged or set(members) != set(wanted):
+        what = ", ".join(damaged or sorted(set(members) ^ set(wanted)))
+        raise DataError(f"{name} was changed or damaged after it was written: {what} does not match its checksum.")
+    return members
+
+
+def _capsule(description: dict[str, Any], members: dict[str, bytes], name: str) -> Capsule:
+    try:
+        arrays = {
+            key.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            for key, data in members.items()
+        }
+        program = _program(description["program"], arrays)
+        claim = description["claim"]
+        status = Termination(Reason(claim["reason"]), Limit(claim["limit"]), claim["raw"])
+        words = ("solver", "solver_version", "method", "formulation", "problem")
+        return Capsule(
+            program=program,
+            options=SolveOptions(**description["options"], start=arrays.get("options/start")),
+            claim=Claim(
+                status,
+                _float(claim["objective"]),
+                _float(claim["bound"]),
+                arrays.get("claim/x"),
+                arrays.get("claim/row_dual"),
+                claim["verification"],
+            ),
+            tangents=bool(description["tangents"]),
+            platform=description["platform"],
+            **{word: str(description[word]) for word in words},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{name} is not a capsule of schema {SCHEMA}: {type(error).__name__}: {error}.") from None
+
+
+def _program(description: dict[str, Any], arrays: dict[str, Any]) -> Program:
+    fields: dict[str, Any] = {name: arrays[f"program/{name}"] for name in DENSE}
+    for name, kind in (("A", sp.csr_matrix), ("Q", sp.csc_matrix)):
+        if description[name] is not None:
+            parts = tuple(arrays[f"program/{name}/{part}"] for part in PARTS)
+            matrix = fields[name] = kind(parts, shape=tuple(description[name]), copy=False)
+            matrix.data, matrix.indices, matrix.indptr = parts  # SciPy may have made the indices narrower
+    program = Program(
+        **fields,
+        constant=_float(description["constant"]),  # type: ignore[arg-type]
+        maximize=bool(description["maximize"]),
+        convex=description["convex"],
+    )
+    n, m = program.n_columns, program.n_rows
+    lengths = dict.fromkeys(("c", "lower", "upper", "integer"), n) | dict.fromkeys(("row_lower", "row_upper"), m)
+    wrong = [name for name, length in lengths.items() if getattr(program, name).shape != (length,)]
+    if wrong or program.A.shape[1] != n or (program.Q is not None and program.Q.shape != (n, n)):
+        raise ValueError(f"the shapes of its arrays contradict each other ({', '.join(wrong) or 'A or Q'})")
+    program.check()
+    return program
+
+
+def _float(value: float | str | None) -> float | None:
+    return None if value is None else float(value)
