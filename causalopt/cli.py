@@ -1,4 +1,7 @@
-"""The command line: `causalopt demo`, `causalopt solvers`, `causalopt bench`."""
+"""The command line: one command a question, and `causalopt solvers`, `replay`, `export`, `demo` and `bench`.
+
+Each command is a module of `causalopt.commands`, loaded when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from causalopt.bench.commands import app as bench_app
+from causalopt.commands import balance, bootstrap, factorial, replay, robust_z, solvers, synth
+from causalopt.commands.arguments import command
 from causalopt.errors import CausaloptError
 
 if TYPE_CHECKING:
@@ -20,6 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+command(app, "balance")(balance.balance)
+command(app, "robust-z")(robust_z.robust_z)
+command(app, "bootstrap")(bootstrap.bootstrap)
+command(app, "synth")(synth.synth)
+command(app, "factorial")(factorial.factorial)
+command(app, "replay")(replay.replay)
+command(app, "export")(replay.export)
+command(app, "solvers")(solvers.solvers)
 app.add_typer(bench_app, name="bench")
 
 
@@ -49,15 +62,6 @@ def _cell(value: Any, digits: int) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.{digits}f}"
     return str(value)
-
-
-@app.command()
-def solvers() -> None:
-    """Show which solvers are installed, under which licence, and what is known against them."""
-    from causalopt.solving.catalogue import solvers as catalogue
-
-    table = catalogue().drop(columns="abilities")
-    show(Console(), table, "Solvers")
 
 
 @app.command()

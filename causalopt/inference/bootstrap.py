@@ -109,6 +109,7 @@ def causal_bootstrap(
     formulation: str | None = None,
     time_limit: float | None = None,
     seed: int = 0,
+    **solving: Any,
 ) -> BootstrapResult:
     """Estimate an effect, with intervals from redrawing the treatment rather than the units.
 
@@ -132,6 +133,8 @@ def causal_bootstrap(
     solver, formulation, time_limit
         As in `solve`, for "optimal".
     seed : int
+    **solving
+        Further arguments of `solve`, for "optimal": `gap`, `threads`, `isolate`, `options` and others.
 
     Returns
     -------
@@ -176,7 +179,7 @@ def causal_bootstrap(
     answers = _Answers(
         study,
         {"slack": slack, "strata": strata, "support": support, "seed": seed},
-        {"solver": solver, "formulation": formulation, "time_limit": time_limit, "seed": seed},
+        {"solver": solver, "formulation": formulation, "time_limit": time_limit, "seed": seed, **solving},
     )
     for name in METHODS if method == "all" else (method,):
         try:

@@ -1,0 +1,1 @@
+"""The commands of `causalopt`: one module a command, and what they share."""

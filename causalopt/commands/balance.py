@@ -1,0 +1,287 @@
+"""`causalopt balance`: balancing weights, and the effect they give."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import Console
+
+from causalopt.commands import showing
+from causalopt.commands.arguments import (
+    Reading,
+    Solving,
+    Writing,
+    names,
+    number,
+    option,
+    value_or_mapping,
+)
+from causalopt.commands.reading import (
+    as_factors,
+    expand_formula,
+    read_data,
+    refuse_text,
+    require,
+    split_formula,
+    value_of,
+)
+from causalopt.commands.running import caught_warnings, sign_of_life, solve, solve_options
+from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
+from causalopt.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalopt.problems.balance_result import BalanceResult
+
+STUDY = "Study"
+ANSWER = "Estimate"
+VARIANCES = ("fixed", "regression", "bootstrap")
+
+
+def balance(
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
+    formula: Annotated[
+        str | None,
+        option("Treatment and covariates as a formula, such as 'treat ~ age + I(age**2) + C(race)'.", panel=STUDY),
+    ] = None,
+    treatment: Annotated[str | None, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")] = None,
+    covariates: Annotated[
+        list[str] | None,
+        option("Columns to balance, with commas between; may be repeated.", panel=STUDY, metavar="COLUMNS"),
+    ] = None,
+    categories: Annotated[
+        list[str] | None, option("Covariates that are categories, balanced level by level.", panel=STUDY)
+    ] = None,
+    estimand: Annotated[
+        str, option("Whom the weights make the groups resemble: ATT, ATC, ATE or population.", panel=STUDY)
+    ] = "ATT",
+    target: Annotated[
+        str | None, option("For the estimand population: a file with its rows.", panel=STUDY, metavar="FILE")
+    ] = None,
+    treated: Annotated[str | None, option("Which value of the treatment counts as treated.", panel=STUDY)] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        option(
+            "Largest imbalance, in units of --scale: a number for all, or age=0.01; repeated. [default: 0.02]",
+            panel=STUDY,
+            metavar="[NAME=]NUMBER",
+        ),
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        option(
+            "Unit of the tolerance: target, treated, group, pooled (standard deviations), raw; or age=raw. "
+            "[default: target]",
+            panel=STUDY,
+            metavar="[NAME=]SCALE",
+        ),
+    ] = None,
+    moments: Annotated[
+        int | None, option("Balance powers up to this one too, of covariates with more than two values.", panel=STUDY)
+    ] = None,
+    interactions: Annotated[
+        bool, option("Balance products of pairs of covariates too.", "--interactions", panel=STUDY)
+    ] = False,
+    quantiles: Annotated[str | None, option("Balance these quantiles too, such as 0.25,0.5,0.75.", panel=STUDY)] = None,
+    sampling_weights: Annotated[str | None, option("Column of survey weights.", panel=STUDY, metavar="COLUMN")] = None,
+    base_weights: Annotated[
+        str | None, option("Column of weights to stay near.", panel=STUDY, metavar="COLUMN")
+    ] = None,
+    lower: Annotated[float, option("Least weight, in multiples of the average.", panel=STUDY)] = 0.0,
+    upper: Annotated[float, option("Largest weight, in multiples of the average.", panel=STUDY)] = float("inf"),
+    norm: Annotated[str, option("What is minimised of the weights: l2 (variance), l1 or linf.", panel=STUDY)] = "l2",
+    between: Annotated[
+        list[str] | None,
+        option(
+            "Largest difference between any two weighted groups, as --tolerance.",
+            panel=STUDY,
+            metavar="[NAME=]NUMBER",
+        ),
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        option("Column of the outcome, to estimate the effect with the weights.", panel=ANSWER, metavar="COLUMN"),
+    ] = None,
+    level: Annotated[float, option("Confidence of the interval.", panel=ANSWER)] = 0.95,
+    variance: Annotated[str, option("Standard error: fixed, regression or bootstrap.", panel=ANSWER)] = "fixed",
+    contrast: Annotated[str | None, option("Which two groups to compare, as first,second.", panel=ANSWER)] = None,
+) -> int:
+    """Weigh the rows of DATA so that covariates are balanced between treatment groups.
+
+    Example: causalopt balance study.csv --treatment treat --covariates age,educ --outcome wage
+    """
+    files = Files.of(writing)
+    check_choice(variance, VARIANCES, "--variance")
+    frame = read_data(reading)
+    chosen, columns = _study(frame, formula, treatment, names(covariates), names(categories))
+    for name, label in (
+        (outcome, "--outcome"),
+        (sampling_weights, "--sampling-weights"),
+        (base_weights, "--base-weights"),
+    ):
+        if name is not None:
+            require(frame, [name], label)
+    pair = None if contrast is None else _contrast(contrast, frame[chosen] if chosen else None)
+    others = None if target is None else _target(target, reading, formula, columns, names(categories))
+    with caught_warnings() as notes:
+        from causalopt.problems.balance import BalanceProblem
+
+        problem = BalanceProblem(
+            columns,
+            None if chosen is None else frame[chosen],
+            estimand=estimand,
+            tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.02),
+            scale=value_or_mapping(scale, "--scale", lambda text, _: text, "target"),
+            target=others,
+            basis=_basis(moments, interactions, quantiles),
+            sampling_weights=None if sampling_weights is None else frame[sampling_weights],
+            base_weights=None if base_weights is None else frame[base_weights],
+            lower=lower,
+            upper=upper,
+            treated=None if chosen is None else value_of(treated, frame[chosen]),
+            norm=norm,
+            between=value_or_mapping(between, "--between", number, float("inf")) if between else None,
+        )
+        answer: BalanceResult = dataclasses.replace(solve(problem, solving), data=frame)
+        estimate = None
+        if outcome is not None:
+            with sign_of_life("estimating"):
+                estimate = answer.estimate(outcome, level, variance=variance, contrast=pair, seed=solving.seed)
+        written = files.write(
+            output=write_table(_rows(answer, chosen)),
+            plot=write_picture(lambda: _draw(answer)),
+            capsule=lambda path: _capsule(problem, answer, solving, path),
+            export=write_model(lambda: _program(problem, answer)),
+        )
+    if writing.json:
+        showing.print_json(
+            showing.result_json("balance", answer, notes)
+            | {
+                "estimand": problem.estimand,
+                "estimate": None if estimate is None else dataclasses.asdict(estimate),
+                "effective_sample_size": answer.effective_sample_size.to_dict(),
+                "cv": answer.cv.to_dict(),
+                "balance": answer.balance_table(),
+                "duals": answer.duals,
+                "weights": [{"row": row, "weight": w} for row, w in answer.weights.items()],
+                "written": written,
+            }
+        )
+    else:
+        _show(answer, estimate, outcome)
+        showing.show_notes(notes, written)
+    return showing.code_of(answer)
+
+
+def _study(
+    frame: pd.DataFrame, formula: str | None, treatment: str | None, covariates: list[str], factors: list[str]
+) -> tuple[str | None, pd.DataFrame]:
+    """Return the treatment's name and the covariates."""
+    if formula is not None:
+        if treatment is not None or covariates or factors:
+            raise OptionError(
+                "--formula names treatment and covariates: leave out --treatment, --covariates and factors."
+            )
+        left, right = split_formula(formula)
+        if len(left) != 1:
+            raise OptionError(f"--formula: one treatment stands left of ~, not {len(left)} ({', '.join(left)}).")
+        require(frame, left, "--formula")
+        columns = expand_formula(frame, right)
+        refuse_among(left, columns, "treatment")
+        return left[0], columns
+    wanted = list(dict.fromkeys((*covariates, *factors)))
+    if not wanted:
+        raise OptionError("Name the columns to balance, --covariates age,educ, or give a --formula.")
+    require(frame, [] if treatment is None else [treatment], "--treatment")
+    require(frame, wanted, "--covariates")
+    refuse_among([] if treatment is None else [treatment], frame[wanted], "treatment")
+    prepared = as_factors(frame, factors)
+    refuse_text(prepared, wanted)
+    return treatment, prepared[wanted]
+
+
+def refuse_among(chosen: list[str], columns: pd.DataFrame, what: str) -> None:
+    """Raise `DataError` where a treatment or factor is among the covariates too."""
+    for name in chosen:
+        if name in columns.columns:
+            raise DataError(f"The {what} {name!r} is also among the covariates; take it out of them.")
+
+
+def _target(
+    path: str, reading: Reading, formula: str | None, columns: pd.DataFrame, factors: list[str]
+) -> pd.DataFrame:
+    other = read_data(dataclasses.replace(reading, data=path, index=None))
+    if formula is not None:
+        return expand_formula(other, split_formula(formula)[1])
+    require(other, map(str, columns.columns), f"--target {path}")
+    return as_factors(other, factors)[list(columns.columns)]
+
+
+def _basis(moments: int | None, interactions: bool, quantiles: str | None) -> list[Any]:
+    from causalopt import basis
+
+    terms: list[Any] = []
+    if moments is not None:
+        terms.append(basis.moments(moments))
+    if interactions:
+        terms.append(basis.interactions())
+    if quantiles is not None:
+        terms.append(basis.quantiles([number(word, "--quantiles") for word in names([quantiles])]))
+    return terms
+
+
+def _contrast(text: str, column: pd.Series | None) -> tuple[Any, Any]:
+    words = names([text])
+    if len(words) != 2 or column is None:
+        raise OptionError(f"--contrast {text!r} must name two groups of the treatment, as first,second.")
+    return value_of(words[0], column), value_of(words[1], column)
+
+
+def _rows(answer: BalanceResult, treatment: str | None) -> pd.DataFrame:
+    weights = answer.weights.to_frame()
+    if treatment is not None and treatment != "weight" and treatment not in weights.index.names:
+        weights.insert(0, treatment, answer.problem.treatment)
+    return weights
+
+
+def _draw(answer: BalanceResult) -> Any:
+    from causalopt.plots import love_plot
+
+    return love_plot(answer)
+
+
+def _program(problem: Any, answer: Any) -> Any:
+    from causalopt.solving.capsule import Capsule
+
+    return Capsule.of(problem, answer).program
+
+
+def _capsule(problem: Any, answer: Any, solving: Solving, path: Any) -> None:
+    from causalopt.solving.capsule import Capsule
+
+    Capsule.of(problem, answer, solve_options(solving)).save(path)
+
+
+def _show(answer: BalanceResult, estimate: Any, outcome: str | None) -> None:
+    console = Console()
+    showing.print_result(answer, console)
+    table = answer.balance_table()
+    wanted = ["target", "mean before", "mean after", "smd before", "smd after", "active"]
+    showing.show_table(
+        console, table[wanted].rename(columns={"mean before": "before", "mean after": "after"}), "Balance"
+    )
+    duals = answer.duals
+    dear = duals[duals["dual"] > 0].head(5)
+    if len(dear):
+        dear = dear.assign(saves=[f"{100 * price:.2f}% of the variance" for price in dear["price of 0.01"]])
+        columns = [name for name in ("group", "covariate", "side", "tolerance", "saves") if name in dear]
+        showing.show_table(
+            console, dear[columns].set_index(columns[0]), "Dearest covariates: what 0.01 more tolerance would save"
+        )
+    if estimate is not None:
+        console.print()
+        console.print(f"Effect on {outcome}: {estimate}", markup=False, highlight=False)

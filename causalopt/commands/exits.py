@@ -1,0 +1,102 @@
+"""Exit codes, and errors as one message for people or one object for programs."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from causalopt.errors import (
+    CausaloptError,
+    InfeasibleError,
+    LicenseError,
+    SolverFailure,
+    SolverNotAvailable,
+    UnsupportedProblem,
+    VerificationError,
+)
+
+
+class Exit(enum.IntEnum):
+    """What an exit code means."""
+
+    PROVEN = 0
+    """An answer is here, proven within the gap asked for and verified."""
+    INPUT = 1
+    """Data, a column or an option is unusable."""
+    USAGE = 2
+    """The command line itself is wrong."""
+    INFEASIBLE = 3
+    """No solution exists."""
+    UNPROVEN = 4
+    """A verified answer is here, but no proof: a limit or Ctrl-C stopped the solve, or the method is a heuristic."""
+    NO_SOLVER = 5
+    """No solver: unknown, not installed, of another class, or its licence is too small."""
+    REFUTED = 6
+    """A claim did not survive recomputation, or a replay contradicts the record."""
+    NO_ANSWER = 7
+    """The solver failed, or stopped at a limit without a solution."""
+    INTERRUPTED = 130
+    """Ctrl-C, with nothing to keep."""
+
+
+EPILOG = (
+    "Exit codes: 0 proven answer; 1 bad data or option; 2 wrong usage; 3 infeasible; 4 answer without proof (a limit, "
+    "Ctrl-C, a heuristic); 5 no solver or licence; 6 refuted by recomputation; 7 no answer; 130 interrupted."
+)
+
+_CODES = (
+    (InfeasibleError, Exit.INFEASIBLE),
+    ((SolverNotAvailable, LicenseError, UnsupportedProblem), Exit.NO_SOLVER),
+    (VerificationError, Exit.REFUTED),
+    (SolverFailure, Exit.NO_ANSWER),
+)
+
+
+def exit_code(error: CausaloptError) -> Exit:
+    """Return the exit code of an error."""
+    return next((code for kinds, code in _CODES if isinstance(error, kinds)), Exit.INPUT)
+
+
+@contextmanager
+def failures(as_json: bool) -> Iterator[None]:
+    """Turn errors into a message on standard error (or JSON on standard output) and an exit code."""
+    try:
+        yield
+    except CausaloptError as error:
+        code = exit_code(error)
+        explanation = getattr(error, "explanation", None)
+        if as_json:
+            _print_json(type(error).__name__, str(error), code, explanation)
+        else:
+            _print(type(error).__name__, str(error), explanation)
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        message = "Stopped before there was a solution to keep; nothing was written."
+        if as_json:
+            _print_json("KeyboardInterrupt", message, Exit.INTERRUPTED, None)
+        else:
+            _print("Interrupted", message, None)
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _print_json(name: str, message: str, code: Exit, explanation: Any) -> None:
+    from causalopt.commands.showing import as_json_value
+
+    error = {"type": name, "message": message, "explanation": as_json_value(explanation)}
+    print(json.dumps({"error": error, "exit_code": int(code)}, indent=1, allow_nan=False))
+
+
+def _print(name: str, message: str, explanation: Any) -> None:
+    from causalopt.commands.showing import show_table
+
+    console = Console(stderr=True)
+    console.print(Text.assemble((f"{name}:", "bold red"), " ", message))
+    if hasattr(explanation, "columns"):
+        show_table(console, explanation, "Explanation")

@@ -1,0 +1,216 @@
+"""`causalopt factorial`: balancing weights for the effects of several two-level factors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import Console
+
+from causalopt.commands import showing
+from causalopt.commands.arguments import (
+    Reading,
+    Solving,
+    Writing,
+    any_value,
+    mapping,
+    names,
+    number,
+    option,
+    value_or_mapping,
+)
+from causalopt.commands.balance import _basis, _capsule, _program, refuse_among
+from causalopt.commands.reading import (
+    as_factors,
+    expand_formula,
+    read_data,
+    refuse_text,
+    require,
+    split_formula,
+    value_of,
+)
+from causalopt.commands.running import caught_warnings, sign_of_life, solve
+from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
+from causalopt.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalopt.problems.factorial_result import FactorialResult
+
+STUDY = "Study"
+ANSWER = "Estimate"
+
+
+def factorial(
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
+    formula: Annotated[
+        str | None, option("Factors and covariates as a formula, such as 'quit + active ~ age + C(race)'.", panel=STUDY)
+    ] = None,
+    factors: Annotated[
+        list[str] | None,
+        option("Two-level columns whose effects are asked for; with commas, or repeated.", panel=STUDY),
+    ] = None,
+    covariates: Annotated[
+        list[str] | None,
+        option("Columns to balance, with commas between; may be repeated.", panel=STUDY, metavar="COLUMNS"),
+    ] = None,
+    categories: Annotated[
+        list[str] | None, option("Covariates that are categories, balanced level by level.", panel=STUDY)
+    ] = None,
+    effects: Annotated[
+        str, option("Which effects: main, all up to an order such as 2, or a list such as a,b,a:b.", panel=STUDY)
+    ] = "main",
+    outcome_model: Annotated[
+        str, option("additive, heterogeneous, or a list of terms such as a,b,a:b,a:age.", panel=STUDY)
+    ] = "additive",
+    model_order: Annotated[
+        int | None, option("Highest order of interactions of factors in the outcome model.", panel=STUDY)
+    ] = None,
+    high: Annotated[
+        list[str] | None,
+        option(
+            "Which value of a factor counts as high, as name=value; may be repeated.", panel=STUDY, metavar="NAME=VALUE"
+        ),
+    ] = None,
+    moments: Annotated[
+        int | None, option("Balance powers up to this one too, of covariates with more than two values.", panel=STUDY)
+    ] = None,
+    interactions: Annotated[
+        bool, option("Balance products of pairs of covariates too.", "--interactions", panel=STUDY)
+    ] = False,
+    quantiles: Annotated[str | None, option("Balance these quantiles too, such as 0.25,0.5,0.75.", panel=STUDY)] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        option(
+            "Largest imbalance in standard deviations: a number for all, or age=0.01; repeated. [default: 0]",
+            panel=STUDY,
+            metavar="[NAME=]NUMBER",
+        ),
+    ] = None,
+    separate: Annotated[
+        bool, option("One set of weights for each effect, not one for all.", "--separate", panel=STUDY)
+    ] = False,
+    outcome: Annotated[
+        str | None,
+        option("Column of the outcome, to estimate the effects with the weights.", panel=ANSWER, metavar="COLUMN"),
+    ] = None,
+    level: Annotated[float, option("Confidence of the intervals.", panel=ANSWER)] = 0.95,
+    variance: Annotated[str, option("Standard error: adjusted, plain or bootstrap.", panel=ANSWER)] = "adjusted",
+    draws: Annotated[int, option("Draws of the bootstrap.", panel=ANSWER)] = 400,
+) -> int:
+    """Weigh the rows of DATA as if several two-level factors had been randomized together.
+
+    Example: causalopt factorial study.csv --factors quit,active --covariates age,sex --effects 2 --outcome weight
+    """
+    from causalopt.problems.factorial_result import VARIANCES
+
+    files = Files.of(writing)
+    check_choice(variance, VARIANCES, "--variance")
+    frame = read_data(reading)
+    chosen, columns = _study(frame, formula, names(factors), names(covariates), names(categories))
+    if outcome is not None:
+        require(frame, [outcome], "--outcome")
+    with caught_warnings() as notes:
+        from causalopt.problems.factorial import FactorialBalanceProblem
+
+        problem = FactorialBalanceProblem(
+            columns,
+            frame[chosen],
+            effects=_effects(effects),
+            outcome_model=outcome_model if outcome_model in ("additive", "heterogeneous") else names([outcome_model]),
+            model_order=model_order,
+            basis=_basis(moments, interactions, quantiles),
+            tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.0),
+            separate=separate,
+            high=_high(high, frame),
+        )
+        answer: FactorialResult = dataclasses.replace(solve(problem, solving), data=frame)
+        estimate = None
+        if outcome is not None:
+            with sign_of_life("estimating"):
+                estimate = answer.estimate(outcome, level=level, variance=variance, draws=draws, seed=solving.seed)
+        written = files.write(
+            output=write_table(_weights(answer)),
+            plot=write_picture(
+                lambda: answer.plot("balance") if outcome is None else answer.plot("effects", outcome, level=level)
+            ),
+            capsule=lambda path: _capsule(problem, answer, solving, path),
+            export=write_model(lambda: _program(problem, answer)),
+        )
+    if writing.json:
+        showing.print_json(
+            showing.result_json("factorial", answer, notes)
+            | {
+                "estimates": estimate,
+                "identification": problem.identification(),
+                "cells": answer.cells(),
+                "balance": answer.balance_table(),
+                "weights": _weights(answer),
+                "written": written,
+            }
+        )
+    else:
+        _show(answer, estimate, outcome)
+        showing.show_notes(notes, written)
+    return showing.code_of(answer)
+
+
+def _study(
+    frame: pd.DataFrame, formula: str | None, factors: list[str], covariates: list[str], categories: list[str]
+) -> tuple[list[str], pd.DataFrame]:
+    """Return the factors' names and the covariates."""
+    if formula is not None:
+        if factors or covariates or categories:
+            raise OptionError("--formula names factors and covariates: leave out --factors and --covariates.")
+        left, right = split_formula(formula)
+        require(frame, left, "--formula")
+        columns = expand_formula(frame, right)
+        refuse_among(left, columns, "factor")
+        return left, columns
+    if not factors:
+        raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
+    wanted = list(dict.fromkeys((*covariates, *categories)))
+    require(frame, factors, "--factors")
+    require(frame, wanted, "--covariates")
+    prepared = as_factors(frame, categories)
+    refuse_text(prepared, wanted)
+    return factors, prepared[wanted]
+
+
+def _effects(text: str) -> Any:
+    if text == "main":
+        return text
+    order = any_value(text)
+    return order if isinstance(order, int) else names([text])
+
+
+def _high(given: list[str] | None, frame: pd.DataFrame) -> dict[str, Any] | None:
+    words = mapping(given, "--high", lambda text, _: text)
+    require(frame, words, "--high")
+    return {name: value_of(text, frame[name]) for name, text in words.items()} or None
+
+
+def _weights(answer: FactorialResult) -> pd.DataFrame:
+    weights = answer.weights
+    if answer.problem.separate:
+        renamed: pd.DataFrame = weights.rename(columns=lambda effect: f"weight of {effect}").rename_axis(columns=None)
+        return renamed
+    frame: pd.DataFrame = weights.to_frame()
+    return frame
+
+
+def _show(answer: FactorialResult, estimate: Any, outcome: str | None) -> None:
+    console = Console()
+    showing.print_result(answer, console)
+    showing.show_table(console, answer.cells()[["rows", "weight", "effective sample size"]], "Treatment cells")
+    table = answer.balance_table()
+    if len(table):
+        worst = table.assign(before=table["smd before"].abs(), after=table["smd after"].abs())
+        worst = worst.groupby("function", sort=False)[["before", "after"]].max()
+        showing.show_table(console, worst, "Balance: largest difference over the sides of all effects")
+    if estimate is not None:
+        showing.show_table(console, estimate, f"Effects on {outcome}")
+        console.print(f"({estimate.attrs['method']})", markup=False, highlight=False)

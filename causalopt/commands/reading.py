@@ -1,0 +1,246 @@
+"""Reading the data of a command: a CSV or Parquet file or standard input, columns by name, and formulas."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from causalopt.commands.arguments import Reading
+from causalopt.errors import DataError, OptionError
+from causalopt.solving.options import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Endings of names that are read as CSV.
+CSV = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip")
+
+
+def read_data(reading: Reading) -> pd.DataFrame:
+    """Read the data; rows are labelled 1, 2, ... unless a column labels them.
+
+    Raises
+    ------
+    DataError
+        For a file that is missing or unreadable, of another format, empty, or with repeated column names.
+    """
+    frame = _read(reading)
+    if not len(frame):
+        raise DataError(f"{_name(reading)} has no rows below its header.")
+    frame.index = type(frame.index)(range(1, len(frame) + 1), name="row")
+    if reading.index is not None:
+        require(frame, [reading.index], "--index")
+        frame = frame.set_index(reading.index)
+        twice = frame.index[frame.index.duplicated()]
+        if len(twice):
+            raise DataError(f"--index {reading.index}: the label {twice[0]!r} occurs more than once.")
+    return frame
+
+
+def _read(reading: Reading) -> pd.DataFrame:
+    import pandas as pd
+
+    path = Path(reading.data)
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    if reading.data != "-":
+        if not is_parquet and path.suffix.lower() not in CSV:
+            ending = path.suffix or "no ending"
+            raise DataError(f"{reading.data} has {ending}: a .csv (or .csv.gz) or .parquet file is read, or - (CSV).")
+        if not path.is_file():
+            raise DataError(f"There is no file {reading.data}{_nearest(path)}.")
+    if is_parquet:
+        return _read_parquet(path)
+    if len(reading.separator) != 1 and reading.separator != "\\t":
+        raise OptionError(f"--separator is {reading.separator!r}; it must be one character, or \\t.")
+    separator = "\t" if reading.separator == "\\t" else reading.separator
+    try:
+        source: Any = io.StringIO(sys.stdin.read()) if reading.data == "-" else path
+        first = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str)
+        if reading.data == "-":
+            source.seek(0)
+        frame = pd.read_csv(source, sep=separator, low_memory=False, **exact_numbers())
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{_name(reading)} cannot be read as CSV: {str(error).strip().rstrip('.')}.") from None
+    _refuse_repeated(first.iloc[0], _name(reading))
+    if len(frame.columns) == 1 and any(mark in str(frame.columns[0]) for mark in ";\t,|"):
+        raise DataError(
+            f"{_name(reading)} has one column, named {frame.columns[0]!r}: is it separated by something else? Say "
+            "--separator ';' (or another)."
+        )
+    return frame
+
+
+def exact_numbers() -> dict[str, Any]:
+    """Return what makes pandas read decimals to the last bit, as it does by itself since 3.1."""
+    import pandas as pd
+
+    version = tuple(int(part) for part in pd.__version__.split(".")[:2])
+    return {} if version >= (3, 1) else {"float_precision": "round_trip"}
+
+
+def _name(reading: Reading) -> str:
+    return "Standard input" if reading.data == "-" else reading.data
+
+
+def _refuse_repeated(header: pd.Series, source: str) -> None:
+    twice = header[header.duplicated() & header.notna()]
+    if len(twice):
+        raise DataError(f"{source} has two columns named {twice.iloc[0]!r}; rename one.")
+
+
+def _nearest(path: Path) -> str:
+    from difflib import get_close_matches
+
+    folder = path.parent
+    if not folder.is_dir():
+        return f": there is no folder {folder}"
+    near = get_close_matches(path.name, [other.name for other in folder.iterdir()], n=3, cutoff=0.6)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    require_parquet()
+    try:
+        return pd.read_parquet(path).reset_index(drop=True)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}.") from None
+
+
+def require_parquet() -> None:
+    """Raise `DataError` where pyarrow is not installed."""
+    import importlib.util
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise DataError("Parquet files need pyarrow: pip install causalopt[parquet]. CSV needs nothing.")
+
+
+def require(frame: pd.DataFrame, wanted: Iterable[str], option_name: str) -> None:
+    """Raise `DataError` naming the first column that is not there, and the nearest ones that are."""
+    for name in wanted:
+        if name not in frame.columns:
+            raise DataError(f"{option_name}: {unknown_name('column', name, map(str, frame.columns))}")
+
+
+def as_factors(frame: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
+    """Return the frame with columns turned into factors, which are balanced level by level."""
+    wanted = list(wanted)
+    require(frame, wanted, "--categories")
+    return frame.assign(**{name: frame[name].astype("category") for name in wanted})
+
+
+def refuse_text(frame: pd.DataFrame, wanted: Iterable[str], categories: bool = True) -> None:
+    """Raise `DataError` for columns that are not numbers: mistakes or, where the command takes these, categories."""
+    import pandas as pd
+
+    for name in wanted:
+        series = frame[name]
+        if isinstance(series.dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(series.dtype):
+            continue
+        advice = f" Correct the values{f'; or, if it is a category, say --categories {name}' if categories else ''}."
+        bad = series[pd.to_numeric(series.astype(str), errors="coerce").isna() & series.notna()]
+        if not len(bad):
+            raise DataError(f"Column {name!r} is not numeric: its type is {series.dtype}.{advice}")
+        rows = ", ".join(map(str, bad.index[:5])) + (", ..." if len(bad) > 5 else "")
+        raise DataError(
+            f"Column {name!r} is not numeric in {len(bad):,} row(s): {rows}; the first holds {str(bad.iloc[0])!r}."
+            f"{advice}"
+        )
+
+
+def value_of(text: str | None, column: pd.Series) -> Any:
+    """Return the value of a column that a word on the command line stands for."""
+    if text is None:
+        return None
+    found = list(column.dropna().unique())
+    for value in found:
+        if str(value) == text or _same_number(value, text):
+            return value.item() if hasattr(value, "item") else value
+    raise DataError(unknown_name(f"value of column {str(column.name)!r}", text, map(str, found)))
+
+
+def _same_number(value: Any, text: str) -> bool:
+    try:
+        return bool(float(value) == float(text))
+    except (TypeError, ValueError):
+        return False
+
+
+# ---- formulas ----
+
+
+def split_formula(formula: str) -> tuple[list[str], str]:
+    """Return the names left of the tilde and what is right of it.
+
+    Examples
+    --------
+    >>> split_formula("quit + active ~ age + C(race)")
+    (['quit', 'active'], 'age + C(race)')
+    """
+    left, tilde, right = formula.partition("~")
+    names = [name.strip().strip("`") for name in left.split("+") if name.strip()]
+    if not tilde or not names or not right.strip():
+        raise OptionError(f"--formula {formula!r} is not of the form 'treatment ~ covariates'.")
+    return names, right.strip()
+
+
+def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
+    """Return the covariates that a formula's right-hand side stands for, without an intercept.
+
+    A single factor, `C(race)` or a text column, stays one column (a category), so that its levels share one unit of
+    tolerance and none is left out; products with factors become one column a level.
+
+    Raises
+    ------
+    OptionError
+        For a formula that cannot be parsed or evaluated.
+    DataError
+        For columns that do not exist or have missing values.
+    """
+    import pandas as pd
+    from formulaic import Formula, model_matrix
+    from formulaic.errors import FormulaicError
+
+    try:
+        formula = Formula(f"{right} - 1")
+        columns = sorted(map(str, formula.required_variables))
+        for name in columns:
+            if name not in frame.columns:
+                raise DataError(f"--formula: {unknown_name('column or function', name, map(str, frame.columns))}")
+        _refuse_missing(frame, columns)
+        matrix = model_matrix(formula, frame, ensure_full_rank=False, na_action="ignore", context={})
+    except FormulaicError as error:
+        raise OptionError(f"--formula cannot be used: {_plain(str(error))}") from None
+    parts: dict[str, Any] = {}
+    spec = matrix.model_spec
+    values = pd.DataFrame(matrix)
+    for term, place in spec.term_slices.items():
+        own = values.iloc[:, place]
+        factor = next(iter(term.factors)) if len(term.factors) == 1 else None
+        if factor is not None and factor in spec.factor_contrasts:
+            levels = list(spec.factor_contrasts[factor].levels)
+            name = re.sub(r"^C\((\w+)\)$", r"\1", str(factor))
+            codes = own.to_numpy(dtype=float).argmax(axis=1)
+            parts[name] = pd.Categorical.from_codes(codes, categories=levels)
+        else:
+            parts |= {str(name): own[name].to_numpy(dtype=float) for name in own.columns}
+    if not parts:
+        raise OptionError(f"--formula: there are no covariates in {right!r}.")
+    return pd.DataFrame(parts, index=frame.index)
+
+
+def _refuse_missing(frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    from causalopt.problems.reading import refuse_rows
+
+    for name in columns:
+        refuse_rows(frame[name].isna().to_numpy(), frame.index, f"Column {name!r} has missing values")
+
+
+def _plain(text: str) -> str:
+    """Return a message of formulaic in one line, without its colours and marks."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", text).split())

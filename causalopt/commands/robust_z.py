@@ -1,0 +1,197 @@
+"""`causalopt robust-z`: the robust Z test, for one number of pairs, several, or the whole curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import Console
+
+from causalopt.commands import showing
+from causalopt.commands.arguments import (
+    Reading,
+    Solving,
+    Writing,
+    mapping,
+    names,
+    number,
+    option,
+    value_or_mapping,
+    whole_number,
+)
+from causalopt.commands.exits import Exit
+from causalopt.commands.reading import read_data, require, value_of
+from causalopt.commands.running import caught_warnings, isolation, solve
+from causalopt.commands.writing import Files, write_picture, write_table
+from causalopt.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalopt.problems.robust_z_curve import RobustZCurve
+    from causalopt.problems.robust_z_result import RobustZResult
+
+STUDY = "Study"
+MANY_PROGRAMS = "the answer takes several programs. --output has its pairs, from which anybody recomputes it."
+
+
+def robust_z(
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
+    outcome: Annotated[str, option("Column of the outcome.", panel=STUDY, metavar="COLUMN")],
+    treatment: Annotated[str, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")],
+    exact: Annotated[
+        list[str] | None,
+        option(
+            "Columns in which both units of a pair must agree; with commas, or repeated.",
+            panel=STUDY,
+            metavar="COLUMNS",
+        ),
+    ] = None,
+    caliper: Annotated[
+        list[str] | None,
+        option(
+            "Largest difference of a pair in a column, as age=5; may be repeated.", panel=STUDY, metavar="NAME=NUMBER"
+        ),
+    ] = None,
+    rounding: Annotated[
+        list[str] | None,
+        option(
+            "Decimals to which caliper columns are rounded first: a number for all, or age=0.",
+            panel=STUDY,
+            metavar="[NAME=]NUMBER",
+        ),
+    ] = None,
+    treated: Annotated[str | None, option("Which value of the treatment counts as treated.", panel=STUDY)] = None,
+    control: Annotated[
+        str | None, option("Which value counts as control; rows of other values are left out.", panel=STUDY)
+    ] = None,
+    pairs: Annotated[
+        str,
+        option(
+            "How many pairs: a number, several with commas, largest, or curve (from 2 to the largest).", panel=STUDY
+        ),
+    ] = "largest",
+    level: Annotated[float, option("Level of the test.", panel=STUDY)] = 0.05,
+) -> int:
+    """Test for a positive effect over every way to pair good matches in DATA.
+
+    Example: causalopt robust-z study.csv --outcome y --treatment t --exact site --caliper age=5
+    """
+    from causalopt.problems.robust_z_result import check_level
+
+    files = Files.of(writing)
+    for name in ("capsule", "export"):
+        files.refuse(name, MANY_PROGRAMS)
+    check_level(level)
+    numbers = _pairs(pairs)
+    if not isinstance(numbers, list) and numbers != "curve":
+        files.refuse("plot", "the picture is of several numbers of pairs; say --pairs curve.")
+    frame = read_data(reading)
+    require(frame, [outcome], "--outcome")
+    require(frame, [treatment], "--treatment")
+    calipers, keys = mapping(caliper, "--caliper", number), names(exact)
+    require(frame, keys, "--exact")
+    require(frame, calipers, "--caliper")
+    if outcome in (treatment, *keys, *calipers):
+        raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
+    with caught_warnings() as notes:
+        from causalopt.matching import match_graph
+        from causalopt.problems.robust_z import RobustZProblem
+        from causalopt.problems.robust_z_curve import curve
+
+        graph = match_graph(
+            frame,
+            treatment,
+            keys,
+            calipers,
+            value_or_mapping(rounding, "--rounding", whole_number, None) if rounding else None,
+            treated=value_of(treated, frame[treatment]),
+            control=value_of(control, frame[treatment]),
+        )
+        first = numbers[0] if isinstance(numbers, list) else "largest" if numbers == "curve" else numbers
+        values = frame[outcome]
+        problem = RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
+        if numbers == "curve" or isinstance(numbers, list):
+            settings: dict[str, Any] = {
+                "formulation": solving.formulation,
+                "time_limit": solving.time_limit,
+                "options": solving.options,
+            }
+            if solving.solver not in ("auto", "parametric"):
+                settings |= {"gap": solving.gap, "threads": solving.threads, "seed": solving.seed}
+                settings |= isolation(solving, problem)
+            found = curve(problem, None if numbers == "curve" else numbers, solving.solver, **settings)
+            interrupted = any(note.startswith("Interrupted") for note in notes)
+            return _curve(found, level, files, writing, notes, interrupted)
+        answer: RobustZResult = solve(problem, solving)
+        written = files.write(output=write_table(_both(answer)))
+    if writing.json:
+        showing.print_json(
+            showing.result_json("robust-z", answer, notes) | _fields(answer, level) | {"written": written}
+        )
+    else:
+        console = Console()
+        showing.print_result(answer, console)
+        showing.show_table(console, answer.verdicts(level), f"Verdicts at level {level:g}: {answer.decision(level)}")
+        showing.show_notes(notes, written)
+    return showing.code_of(answer)
+
+
+def _pairs(text: str) -> Any:
+    words = names([text])
+    if text in ("largest", "curve"):
+        return text
+    if not words:
+        raise OptionError("--pairs names no number of pairs.")
+    found = sorted({whole_number(word, "--pairs") for word in words})
+    return found if len(words) > 1 else found[0]
+
+
+def _both(answer: RobustZResult) -> pd.DataFrame:
+    import pandas as pd
+
+    sides = {"max": answer.maximum.pairs, "min": answer.minimum.pairs}
+    both: pd.DataFrame = pd.concat(sides, names=["side", "pair"]).reset_index("pair", drop=True)
+    return both
+
+
+def _fields(answer: RobustZResult, level: float) -> dict[str, Any]:
+    sides = {}
+    for side in (answer.maximum, answer.minimum):
+        sides[side.side] = {
+            "z": side.z,
+            "bound": side.bound,
+            "kind": side.kind,
+            "proof": str(side.proof),
+            "p": side.p_value,
+            "pairs": side.pairs,
+        }
+    return {
+        "n": answer.n,
+        "largest_n": answer.problem.graph.largest,
+        "level": level,
+        "decision": answer.decision(level),
+        "alpha_robust": answer.alpha_robust(level),
+        "absolute_robust": answer.absolute_robust(level),
+        **sides,
+    }
+
+
+def _curve(
+    found: RobustZCurve, level: float, files: Files, writing: Writing, notes: list[str], interrupted: bool
+) -> int:
+    table = found.table.join(found.verdicts(level))
+    exact = bool(((table["min is"] == "exact") & (table["max is"] == "exact")).all())
+    code = Exit.PROVEN if exact and not interrupted else Exit.UNPROVEN
+    written = files.write(output=write_table(table), plot=write_picture(lambda: found.plot(level=level)))
+    if writing.json:
+        fields = {"command": "robust-z", "schema": showing.SCHEMA, "exit_code": code, "level": level, "curve": table}
+        showing.print_json(fields | {"all_exact": exact, "warnings": notes, "written": written})
+    else:
+        console = Console()
+        console.print(found.summary(level), markup=False, highlight=False)
+        columns = table[["z_min", "z_max", "p_low", "p_high", "decision"]]
+        showing.show_table(console, columns, "Curve", spread=True)
+        showing.show_notes(notes, written)
+    return code

@@ -1,0 +1,146 @@
+"""Ctrl-C on a real, hard MILP in a real process; and what a terminal shows meanwhile."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import causalopt as co
+from causalopt.solving.capsule import Capsule, Claim
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Limit, Reason, Termination
+
+COMMAND = [sys.executable, "-m", "causalopt.cli"]
+
+
+@pytest.fixture
+def hard(folder):
+    """A market split problem: no solver proves it within minutes, and any slack is an incumbent."""
+    rng = np.random.default_rng(7)
+    m, n = 5, 40
+    rows = rng.integers(0, 100, (m, n)).astype(float)
+    half = np.floor(rows.sum(axis=1) / 2)
+    program = co.Program.from_arrays(
+        np.concatenate([np.zeros(n), np.ones(2 * m)]),
+        np.hstack([rows, np.eye(m), -np.eye(m)]),
+        half,
+        half,
+        0.0,
+        np.concatenate([np.ones(n), np.full(2 * m, np.inf)]),
+        integer=np.arange(n + 2 * m) < n,
+    )
+    x = np.concatenate([np.zeros(n), half, np.zeros(m)])
+    claim = Claim(Termination(Reason.FEASIBLE, Limit.TIME), float(half.sum()), 0.0, x)
+    Capsule(program, SolveOptions(time_limit=300.0), claim, "highs").save(folder / "hard.capsule")
+    return program
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return ") Z " not in file.read()
+    except OSError:
+        return False
+
+
+def interrupted(words, wait, **more):
+    """Start a command, send it SIGINT once `wait(process)` is done, and return it, its output and its children."""
+    process = subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **more
+    )
+    try:
+        wait(process)
+        children = children_of(process.pid)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process, out, err, children
+
+
+def until_solving(seconds):
+    """Wait until the solver's own process has run for so long."""
+
+    def wait(process):
+        deadline = time.monotonic() + 60
+        while not children_of(process.pid):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(seconds)
+
+    return wait
+
+
+def test_ctrl_c_returns_the_verified_incumbent_with_its_gap(hard):
+    process, out, _, children = interrupted(["replay", "hard.capsule", "--json"], until_solving(5.0))
+    found = json.loads(out)
+    assert process.returncode == found["exit_code"] == 4
+    assert found["status"]["reason"] == "feasible" and found["status"]["limit"] == "interrupt"
+    assert found["verification"]["passed"] and found["verification"]["objective"] == found["objective"]
+    assert 0 <= found["objective"] < 1000 and found["bound"] <= found["objective"] and found["gap"] > 0
+    assert any("interrupt limit with a gap of" in note for note in found["warnings"])
+    assert len(children) == 1 and not is_alive(children[0])
+
+
+def test_ctrl_c_before_there_is_a_solution_says_so(hard):
+    process, out, err, _ = interrupted(["replay", "hard.capsule"], until_solving(0.0))
+    assert process.returncode == 130 and "Stopped before there was a solution to keep" in " ".join(err.split())
+    assert out == "" and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_answer_of_a_problem_and_writes_it(folder):
+    import pandas as pd
+
+    rng = np.random.default_rng(3)
+    n = 250
+    pd.DataFrame({"y": rng.normal(10, 3, n), "t": (np.arange(n) < 110) * 1}).to_csv("trial.csv", index=False)
+    words = ["bootstrap", "trial.csv", "--outcome", "y", "--treatment", "t", "--design", "complete", "--solver", "scip"]
+    for seconds in (8.0, 24.0, 80.0):  # until the solver has a first solution; without one, nothing is written
+        process, out, _, _ = interrupted([*words, "--json", "--output", "o.csv"], until_solving(seconds))
+        if process.returncode != 130:
+            break
+        assert not (folder / "o.csv").exists()
+    found = json.loads(out)
+    assert process.returncode == 4 and found["status"]["limit"] == "interrupt" and found["gap"] > 0
+    assert len(pd.read_csv("o.csv")) == n
+
+
+def test_standard_input_of_a_real_process(study):
+    words = ["balance", "-", "--treatment", "treat", "--covariates", "age", "--json"]
+    with open("study.csv") as source:
+        done = subprocess.run([*COMMAND, *words], stdin=source, capture_output=True, text=True, check=True)
+    expected = co.balance(study, treatment="treat", covariates=["age"])
+    assert [w["weight"] for w in json.loads(done.stdout)["weights"]] == expected.weights.tolist()
+    assert done.stderr == ""
+
+
+def test_the_sign_of_life_is_for_terminals_only(hard):
+    words = [*COMMAND, "replay", "hard.capsule", "--time-limit", "3"]
+    plain = subprocess.run(words, capture_output=True, text=True)
+    assert plain.returncode == 4 and "solving" not in plain.stderr and "\x1b" not in plain.stdout + plain.stderr
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=terminal, env=os.environ | {"TERM": "xterm"})
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(controller, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(controller)
+    assert process.wait() == 4
+    assert b"solving (Ctrl-C keeps the best solution so far)" in shown
+    assert re.search(rb"0:00:0[123]", shown)
