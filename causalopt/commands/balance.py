@@ -137,7 +137,7 @@ def balance(
             tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.02),
             scale=value_or_mapping(scale, "--scale", lambda text, _: text, "target"),
             target=others,
-            basis=_basis(moments, interactions, quantiles),
+            basis=basis_terms(moments, interactions, quantiles),
             sampling_weights=None if sampling_weights is None else frame[sampling_weights],
             base_weights=None if base_weights is None else frame[base_weights],
             lower=lower,
@@ -154,8 +154,8 @@ def balance(
         written = files.write(
             output=write_table(_rows(answer, chosen)),
             plot=write_picture(lambda: _draw(answer)),
-            capsule=lambda path: _capsule(problem, answer, solving, path),
-            export=write_model(lambda: _program(problem, answer)),
+            capsule=lambda path: save_capsule(problem, answer, solving, path),
+            export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
         showing.print_json(
@@ -221,7 +221,8 @@ def _target(
     return as_factors(other, factors)[list(columns.columns)]
 
 
-def _basis(moments: int | None, interactions: bool, quantiles: str | None) -> list[Any]:
+def basis_terms(moments: int | None, interactions: bool, quantiles: str | None) -> list[Any]:
+    """Return the further functions to balance that options ask for."""
     from causalopt import basis
 
     terms: list[Any] = []
@@ -254,13 +255,15 @@ def _draw(answer: BalanceResult) -> Any:
     return love_plot(answer)
 
 
-def _program(problem: Any, answer: Any) -> Any:
+def program_of(problem: Any, answer: Any) -> Any:
+    """Return the program that was solved."""
     from causalopt.solving.capsule import Capsule
 
     return Capsule.of(problem, answer).program
 
 
-def _capsule(problem: Any, answer: Any, solving: Solving, path: Any) -> None:
+def save_capsule(problem: Any, answer: Any, solving: Solving, path: Any) -> None:
+    """Write what was solved, how, and the answer."""
     from causalopt.solving.capsule import Capsule
 
     Capsule.of(problem, answer, solve_options(solving)).save(path)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from causalopt.commands import showing
 from causalopt.commands.arguments import Reading, Solving, Writing, names, number, option
-from causalopt.commands.balance import _capsule, _program
+from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.exits import Exit
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
 from causalopt.commands.running import arguments_of, caught_warnings, sign_of_life
@@ -114,8 +114,8 @@ def bootstrap(
         written = files.write(
             output=write_table(_imputed(answer) if "output" in files else frame),
             plot=write_picture(answer.plot),
-            capsule=lambda path: _capsule(problem, copula, solving, path),
-            export=write_model(lambda: _program(problem, copula)),
+            capsule=lambda path: save_capsule(problem, copula, solving, path),
+            export=write_model(lambda: program_of(problem, copula)),
         )
     code = Exit.PROVEN if copula is None or answer.method != "optimal" else showing.code_of(copula)
     if writing.json:

@@ -19,7 +19,7 @@ from causalopt.commands.arguments import (
     option,
     value_or_mapping,
 )
-from causalopt.commands.balance import _basis, _capsule, _program, refuse_among
+from causalopt.commands.balance import basis_terms, program_of, refuse_among, save_capsule
 from causalopt.commands.reading import (
     as_factors,
     expand_formula,
@@ -122,7 +122,7 @@ def factorial(
             effects=_effects(effects),
             outcome_model=outcome_model if outcome_model in ("additive", "heterogeneous") else names([outcome_model]),
             model_order=model_order,
-            basis=_basis(moments, interactions, quantiles),
+            basis=basis_terms(moments, interactions, quantiles),
             tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.0),
             separate=separate,
             high=_high(high, frame),
@@ -137,8 +137,8 @@ def factorial(
             plot=write_picture(
                 lambda: answer.plot("balance") if outcome is None else answer.plot("effects", outcome, level=level)
             ),
-            capsule=lambda path: _capsule(problem, answer, solving, path),
-            export=write_model(lambda: _program(problem, answer)),
+            capsule=lambda path: save_capsule(problem, answer, solving, path),
+            export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
         showing.print_json(

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from causalopt.commands import showing
 from causalopt.commands.arguments import Reading, Solving, Writing, mapping, names, number, option
-from causalopt.commands.balance import _capsule, _program
+from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.reading import read_data, require, value_of
 from causalopt.commands.running import caught_warnings, sign_of_life, solve
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
@@ -131,8 +131,8 @@ def synth(
             output=write_table(_gaps(answer)),
             weights_output=write_table(answer.weight_table.rename(columns=str)),
             plot=write_picture(lambda: answer.plot(picture)),
-            capsule=lambda path: _capsule(problem, answer, solving, path),
-            export=write_model(lambda: _program(problem, answer)),
+            capsule=lambda path: save_capsule(problem, answer, solving, path),
+            export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
         showing.print_json(

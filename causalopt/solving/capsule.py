@@ -1,19 +1,12 @@
 """A solve written to one file, and replayed anywhere: the program's exact arrays, what was asked, and what was claimed.
 
-The file is a zip archive: `capsule.json`, and one `.npy` member per array (`numpy.load` reads them; nothing is
-pickled). The JSON lists the SHA-256 checksum of every array, and one of itself: they find damage, and are no signature.
-Members carry no times, so that the same capsule always has the same bytes.
+`causalopt.solving.capsule_file` says what the file looks like.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
-import json
 import platform
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +16,13 @@ import scipy.sparse as sp
 
 from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Program
+from causalopt.solving.capsule_file import SCHEMA, pack, unpack
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Result, Solution, Termination
 from causalopt.solving.verify import Tolerances, Verification, verify
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Version of the file's layout; a reader takes its own and older ones.
-SCHEMA = 1
-
-FORMAT = "causalopt capsule"
-DESCRIPTION = "capsule.json"
 
 #: Arrays of a program that are stored as they are.
 DENSE = ("c", "row_lower", "row_upper", "lower", "upper", "integer")
@@ -163,15 +151,7 @@ class Capsule:
 
     def to_bytes(self) -> bytes:
         """Return the content of the file."""
-        members = {f"{name}.npy": _npy(array) for name, array in _arrays(self).items()}
-        description = _description(self)
-        description["arrays"] = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
-        description["checksum"] = _checksum(description)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in [(DESCRIPTION, _json(description).encode()), *members.items()]:
-                archive.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
-        return buffer.getvalue()
+        return pack(_description(self), _arrays(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Capsule:
@@ -187,7 +167,7 @@ class Capsule:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-        return _read(content, str(path))
+        return _capsule(*unpack(content, str(path)), str(path))
 
     def check(self, tolerances: Tolerances | None = None) -> Verification:
         """Recompute the recorded claim from the recorded program."""
@@ -380,20 +360,12 @@ def _arrays(capsule: Capsule) -> dict[str, Any]:
     return arrays | {name: np.asarray(values) for name, values in optional.items() if values is not None}
 
 
-def _npy(array: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
 def _description(capsule: Capsule) -> dict[str, Any]:
     program, claim, status = capsule.program, capsule.claim, capsule.claim.status
     for name, value in capsule.options.solver_options.items():
         if not isinstance(value, str | int | float | bool):
             raise OptionError(f"Solver option {name!r} is {value!r}: a capsule holds numbers, texts and truth values.")
     return {
-        "format": FORMAT,
-        "schema": SCHEMA,
         "program": {
             "constant": _number(program.constant),
             "maximize": program.maximize,
@@ -422,66 +394,11 @@ def _number(value: float | None) -> float | str | None:
     return None if value is None else float(value) if np.isfinite(value) else str(float(value))
 
 
-def _json(description: Mapping[str, Any]) -> str:
-    return json.dumps(description, indent=1, sort_keys=True, allow_nan=False)
-
-
-def _checksum(description: Mapping[str, Any]) -> str:
-    content = {name: value for name, value in description.items() if name != "checksum"}
-    return hashlib.sha256(_json(content).encode()).hexdigest()
-
-
 # ---- reading ----
 
-#: What Python's zip reader raises for damaged files.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 
-
-def _read(content: bytes, name: str) -> Capsule:
-    if not content.startswith(b"PK"):
-        raise DataError(f"{name} is not a capsule: 'Capsule.save' or --capsule writes them.")
+def _capsule(description: dict[str, Any], arrays: dict[str, Any], name: str) -> Capsule:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()
-            if DESCRIPTION not in names:
-                raise DataError(f"{name} is not a capsule: it is a zip file without {DESCRIPTION}.")
-            members = {member: archive.read(member) for member in names}
-    except _DAMAGE as error:
-        raise DataError(f"{name} is damaged or cut short ({error}): copy it again from where it was made.") from None
-    try:
-        description = json.loads(members.pop(DESCRIPTION))
-        is_capsule = description["format"] == FORMAT
-        schema = int(description["schema"])
-    except (ValueError, KeyError, TypeError):
-        is_capsule, schema = False, 0
-    if not is_capsule:
-        raise DataError(f"{name} is not a capsule: its {DESCRIPTION} says nothing of one.")
-    if schema > SCHEMA:
-        made_by = description.get("platform", {}).get("causalopt", "?")
-        raise DataError(
-            f"{name} has schema {schema}, of a newer causalopt ({made_by}); this one reads up to {SCHEMA}: upgrade it."
-        )
-    return _capsule(description, _checked(description, members, name), name)
-
-
-def _checked(description: dict[str, Any], members: dict[str, bytes], name: str) -> dict[str, bytes]:
-    """Return the arrays' files, if all are there and as they were written."""
-    wanted = description.get("arrays", {})
-    damaged = [key for key, digest in wanted.items() if hashlib.sha256(members.get(key, b"")).hexdigest() != digest]
-    if _checksum(description) != description.get("checksum"):
-        damaged.insert(0, DESCRIPTION)
-    if damaged or set(members) != set(wanted):
-        what = ", ".join(damaged or sorted(set(members) ^ set(wanted)))
-        raise DataError(f"{name} was changed or damaged after it was written: {what} does not match its checksum.")
-    return members
-
-
-def _capsule(description: dict[str, Any], members: dict[str, bytes], name: str) -> Capsule:
-    try:
-        arrays = {
-            key.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-            for key, data in members.items()
-        }
         program = _program(description["program"], arrays)
         claim = description["claim"]
         status = Termination(Reason(claim["reason"]), Limit(claim["limit"]), claim["raw"])

@@ -178,7 +178,7 @@ def test_where_one_file_fails_none_appears(run, study, folder, monkeypatch):
     def fail(problem, answer):
         raise co.DataError("no model today")
 
-    monkeypatch.setattr("causalopt.commands.balance._program", fail)
+    monkeypatch.setattr("causalopt.commands.balance.program_of", fail)
     (folder / "w.csv").write_text("mine")
     out = run(*BALANCE, "--output", "w.csv", "--force", "--capsule", "c.capsule", "--export", "m.lp")
     assert out.exit_code == Exit.INPUT and "no model today" in said(out)

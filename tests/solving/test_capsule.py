@@ -8,7 +8,8 @@ import pytest
 import scipy.sparse as sp
 
 import causalopt as co
-from causalopt.solving.capsule import DESCRIPTION, PARTS, SCHEMA, Capsule, Claim, _checksum, _json
+from causalopt.solving.capsule import PARTS, Capsule, Claim
+from causalopt.solving.capsule_file import DESCRIPTION, SCHEMA, as_json, checksum
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Termination
 
@@ -72,8 +73,8 @@ def rewritten(content, change, member=DESCRIPTION, honest=True):
                     description = json.loads(data)
                     change(description)
                     if honest:
-                        description["checksum"] = _checksum(description)
-                    data = _json(description).encode()
+                        description["checksum"] = checksum(description)
+                    data = as_json(description).encode()
                 else:
                     data = change(data)
             if data is not None:
