@@ -75,6 +75,10 @@ class Writing:
     """What is written where."""
 
     json: Annotated[bool, option("Print JSON for other programs, in full precision.", "--json", panel=OUTPUT)] = False
+    explain: Annotated[
+        bool,
+        option("Explain the answer in plain words, with what it does not say.", "--explain", panel=OUTPUT),
+    ] = False
     output: Annotated[
         Path | None, option("Write the answer by row to a .csv or .parquet file.", panel=OUTPUT, metavar="FILE")
     ] = None

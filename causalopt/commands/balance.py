@@ -153,13 +153,14 @@ def balance(
                 estimate = answer.estimate(outcome, level, variance=variance, contrast=pair, seed=solving.seed)
         written = files.write(
             output=write_table(_rows(answer, chosen)),
-            plot=write_picture(lambda: _draw(answer)),
+            plot=write_picture(answer.plot),
             capsule=lambda path: save_capsule(problem, answer, solving, path),
             export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
         showing.print_json(
             showing.result_json("balance", answer, notes)
+            | showing.explanation(answer, writing.explain)
             | {
                 "estimand": problem.estimand,
                 "estimate": None if estimate is None else dataclasses.asdict(estimate),
@@ -173,6 +174,7 @@ def balance(
         )
     else:
         _show(answer, estimate, outcome)
+        showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
     return showing.code_of(answer)
 
@@ -247,12 +249,6 @@ def _rows(answer: BalanceResult, treatment: str | None) -> pd.DataFrame:
     if treatment is not None and treatment != "weight" and treatment not in weights.index.names:
         weights.insert(0, treatment, answer.problem.treatment)
     return weights
-
-
-def _draw(answer: BalanceResult) -> Any:
-    from causalopt.plots import love_plot
-
-    return love_plot(answer)
 
 
 def program_of(problem: Any, answer: Any) -> Any:

@@ -123,6 +123,7 @@ def bootstrap(
         showing.print_json(
             {"command": "bootstrap", "schema": showing.SCHEMA, "warnings": notes}
             | worst
+            | showing.explanation(answer, writing.explain)
             | {
                 "exit_code": code,
                 "estimate": answer.estimate,
@@ -139,6 +140,7 @@ def bootstrap(
         )
     else:
         _show(answer)
+        showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
     return code
 

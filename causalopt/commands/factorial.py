@@ -134,15 +134,14 @@ def factorial(
                 estimate = answer.estimate(outcome, level=level, variance=variance, draws=draws, seed=solving.seed)
         written = files.write(
             output=write_table(_weights(answer)),
-            plot=write_picture(
-                lambda: answer.plot("balance") if outcome is None else answer.plot("effects", outcome, level=level)
-            ),
+            plot=write_picture(lambda: _draw(answer, outcome, level)),
             capsule=lambda path: save_capsule(problem, answer, solving, path),
             export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
         showing.print_json(
             showing.result_json("factorial", answer, notes)
+            | showing.explanation(answer, writing.explain)
             | {
                 "estimates": estimate,
                 "identification": problem.identification(),
@@ -154,6 +153,7 @@ def factorial(
         )
     else:
         _show(answer, estimate, outcome)
+        showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
     return showing.code_of(answer)
 
@@ -200,6 +200,10 @@ def _weights(answer: FactorialResult) -> pd.DataFrame:
         return renamed
     frame: pd.DataFrame = weights.to_frame()
     return frame
+
+
+def _draw(answer: FactorialResult, outcome: str | None, level: float) -> Any:
+    return answer.plot("balance") if outcome is None else answer.plot("effects", outcome=outcome, level=level)
 
 
 def _show(answer: FactorialResult, estimate: Any, outcome: str | None) -> None:

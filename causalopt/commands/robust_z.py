@@ -128,12 +128,16 @@ def robust_z(
         written = files.write(output=write_table(_both(answer)))
     if writing.json:
         showing.print_json(
-            showing.result_json("robust-z", answer, notes) | _fields(answer, level) | {"written": written}
+            showing.result_json("robust-z", answer, notes)
+            | showing.explanation(answer, writing.explain)
+            | _fields(answer, level)
+            | {"written": written}
         )
     else:
         console = Console()
         showing.print_result(answer, console)
         showing.show_table(console, answer.verdicts(level), f"Verdicts at level {level:g}: {answer.decision(level)}")
+        showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
     return showing.code_of(answer)
 
@@ -187,11 +191,13 @@ def _curve(
     written = files.write(output=write_table(table), plot=write_picture(lambda: found.plot(level=level)))
     if writing.json:
         fields = {"command": "robust-z", "schema": showing.SCHEMA, "exit_code": code, "level": level, "curve": table}
+        fields |= showing.explanation(found, writing.explain)
         showing.print_json(fields | {"all_exact": exact, "warnings": notes, "written": written})
     else:
         console = Console()
         console.print(found.summary(level), markup=False, highlight=False)
         columns = table[["z_min", "z_max", "p_low", "p_high", "decision"]]
         showing.show_table(console, columns, "Curve", spread=True)
+        showing.show_explanation(found, writing.explain)
         showing.show_notes(notes, written)
     return code

@@ -47,6 +47,18 @@ def print_result(result: Result, console: Console | None = None) -> None:
     show_facts(result.facts(), console or Console())
 
 
+def show_explanation(answer: Any, wanted: bool) -> None:
+    """Print a result in plain words, where they are wanted."""
+    if wanted:
+        console = Console()
+        console.print(f"\n{answer.explain()}", markup=False, highlight=False)
+
+
+def explanation(answer: Any, wanted: bool) -> dict[str, str]:
+    """Return a result in plain words as a field of JSON, where they are wanted."""
+    return {"explanation": answer.explain()} if wanted else {}
+
+
 def show_facts(facts: Mapping[str, str], console: Console) -> None:
     """Print names and texts in two columns."""
     table = Table.grid(padding=(0, 2))

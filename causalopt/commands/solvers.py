@@ -34,8 +34,8 @@ def solvers(as_json: Annotated[bool, option("Print JSON for other programs.", "-
 def _try(name: str) -> tuple[bool, str]:
     """Solve min x, x >= 1; for a family of solvers, by those that are installed."""
     from causalopt.modeling.program import Program
+    from causalopt.solving.attempts import solve_program
     from causalopt.solving.backend import get_backend, load_backend
-    from causalopt.solving.dispatch import solve_program
     from causalopt.solving.options import SolveOptions
 
     program = Program.from_arrays([1.0], [[1.0]], row_lower=1.0)

@@ -78,7 +78,9 @@ def synth(
     weights_output: Annotated[
         Path | None, option("Write the donors' weights to a .csv or .parquet file.", panel="Output", metavar="FILE")
     ] = None,
-    picture: Annotated[str, option("What --plot draws: path, gap, placebo or weights.", panel="Output")] = "path",
+    picture: Annotated[
+        str, option("What --plot draws: path, gap, placebo, weights or range.", panel="Output")
+    ] = "path",
 ) -> int:
     """Compare a treated unit of DATA (a row per unit and time) with a weighted average of others.
 
@@ -137,6 +139,7 @@ def synth(
     if writing.json:
         showing.print_json(
             showing.result_json("synth", answer, notes)
+            | showing.explanation(answer, writing.explain)
             | {
                 "att": answer.att,
                 "att_by_unit": answer.att_by_unit,
@@ -153,6 +156,7 @@ def synth(
         )
     else:
         _show(answer, tested, span, placebo)
+        showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
     return showing.code_of(answer)
 

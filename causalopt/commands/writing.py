@@ -114,7 +114,7 @@ def write_picture(draw: Callable[[], Any]) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         import numpy as np
 
-        from causalopt.plots import pyplot
+        from causalopt.plots_style import pyplot
 
         plt = pyplot()
         plt.switch_backend("Agg")

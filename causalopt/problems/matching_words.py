@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalopt.solving.verify import Proof
-from causalopt.solving.words import Words, listing, plural
+from causalopt.solving.words import Words, listing, plural, wrapped
 
 if TYPE_CHECKING:
     from causalopt.problems.assignment_result import AssignmentResult
     from causalopt.problems.mcnemar import RobustMcNemarResult
+    from causalopt.problems.robust_z_curve import RobustZCurve
     from causalopt.problems.robust_z_result import RobustZResult, RobustZSide
 
 #: The level at which decisions are told.
@@ -73,6 +74,35 @@ def robust_z_words(result: RobustZResult) -> Words:
     if result.formulation and not problem._formulations[result.formulation].exact:
         proven += f" The formulation {result.formulation!r} optimises a stand-in for Z, not Z itself."
     return Words(solved, (answer,), (binds,), _silent(), proven)
+
+
+def curve_explanation(curve: RobustZCurve, level: float) -> str:
+    """Return the paragraphs of a curve of robust Z, wrapped at 80 columns."""
+    graph, table = curve.problem.graph, curve.table
+    solved = (
+        f"The largest and the least Z were sought over every way to pair {len(graph.treated):,} treated with "
+        f"{len(graph.control):,} control units, for {plural(len(table), 'number')} of pairs from {table.index[0]:,} to "
+        f"{table.index[-1]:,}."
+    )
+    decision = curve.verdicts(level)["decision"]
+    counts = decision.value_counts()
+    meaning = {
+        "reject": "every pairing rejects 'no effect'",
+        "do not reject": "no pairing rejects 'no effect'",
+        "depends on the pairing": "the decision depends on the pairing",
+    }
+    said = [
+        f"for {plural(int(counts[word]), 'number')} of pairs {text}" for word, text in meaning.items() if word in counts
+    ]
+    answer = f"At level {level:g}: {'; '.join(said)}."
+    unproven = int(((table["min is"] != "exact") | (table["max is"] != "exact")).sum())
+    proven = "All extremes are exact: no matching goes beyond them."
+    if unproven:
+        proven = (
+            f"For {plural(unproven, 'number')} of pairs an extreme is not exact: another matching may go beyond it, so "
+            "that a decision which holds for the pairings found may not hold for all. The table says which."
+        )
+    return wrapped([solved, answer, proven, _silent()])
 
 
 def _side(which: str, side: RobustZSide) -> str:

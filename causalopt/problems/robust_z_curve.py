@@ -253,6 +253,12 @@ class RobustZCurve:
         lines.append("all extremes are exact" if exact else "some extremes are not exact: see the table")
         return "\n".join(lines)
 
+    def explain(self, level: float = 0.05) -> str:
+        """Return the curve in plain words, with what it does not say; `level` is that of the test."""
+        from causalopt.problems.matching_words import curve_explanation
+
+        return curve_explanation(self, check_level(level))
+
     def plot(self, kind: str = "both", ax: Any = None, **options: Any) -> Any:
         """Draw the envelopes of Z and of p against n, with the thresholds of the decision.
 

@@ -249,6 +249,24 @@ CALLS = {
 }  # fmt: skip
 
 
+ROBUST = ["study.csv", "--outcome", "wage", "--treatment", "treat", "--exact", "race"]
+EXPLAINED = {name: (name, *call) for name, call in CALLS.items()} | {
+    "one n": ("robust-z", "study", [*ROBUST, "--pairs", "3"]),
+    "curve": ("robust-z", "study", [*ROBUST, "--pairs", "2,3"]),
+}
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_explanations_in_words_and_as_json(run, request, name):
+    command, data, words = EXPLAINED[name]
+    request.getfixturevalue(data)
+    assert "explanation" not in answer(run(command, *words, "--json"))
+    told = answer(run(command, *words, "--json", "--explain"))["explanation"]
+    assert "What it does not say:" in told and all(len(line) <= 80 for line in told.splitlines())
+    people = run(command, *words, "--explain").stdout
+    assert told.split("\n\n")[0] in people and told.split("\n\n")[-1] in people
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_capsule_export_and_plot_of_every_problem(run, folder, request, name):
     pytest.importorskip("matplotlib")
