@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint bench bench-paper bench-lane clean
+.PHONY: demo test test-slow lint docs api wheel-check bench bench-paper bench-lane clean
 
 demo: $(VENV)/installed
 	@$(RUN) causalopt.cli demo
@@ -19,6 +19,21 @@ lint: $(VENV)/installed
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
+
+# Into site/. Every warning is an error: dead links and anchors, docstrings that contradict signatures, foreign requests.
+docs: $(VENV)/installed
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+# After a change of the public interface.
+api: $(VENV)/installed
+	@$(RUN) tools.public_api
+
+# Builds wheel and source distribution, and tries the wheel in an environment of its own outside the checkout.
+wheel-check: $(VENV)/installed
+	@rm -rf dist
+	@$(RUN) build --outdir dist .
+	@$(RUN) tools.check_wheel dist
 
 # Under 90 s. The store keeps what was run: remove it to measure again.
 bench: $(VENV)/installed
@@ -46,4 +61,4 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis dist build
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis dist build site

@@ -20,7 +20,17 @@ from causalopt.solving.options import unknown_name
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Column:
-    """One function to balance: its name, the covariates it is made of, the factor it is a level of, its values."""
+    """One function to balance: its name, the covariates it is made of, the factor it is a level of, its values.
+
+    Attributes
+    ----------
+    name : str
+    sources : tuple of str
+        The covariates that it is made of.
+    values : (n,) array
+    factor : str or None
+        The factor that it is a level of.
+    """
 
     name: str
     sources: tuple[str, ...]
@@ -58,6 +68,23 @@ def _standardised(values: Floats) -> Floats:
 def moments(order: int = 2, names: Sequence[str] | None = None) -> Term:
     """Powers 2 to `order` of the standardised covariates (all with more than two values, unless named).
 
+    Parameters
+    ----------
+    order : int
+        Highest power, at least 2.
+    names : sequence of str, optional
+        Covariates; by default all with more than two values.
+
+    Returns
+    -------
+    Term
+        To be put in the list `basis`.
+
+    Raises
+    ------
+    DataError
+        For an order below 2.
+
     Examples
     --------
     >>> import numpy as np
@@ -80,7 +107,25 @@ def moments(order: int = 2, names: Sequence[str] | None = None) -> Term:
 
 
 def interactions(names: Sequence[str] | None = None) -> Term:
-    """Products of pairs of (standardised) covariates; levels of one factor are not multiplied with each other."""
+    """Products of pairs of (standardised) covariates; levels of one factor are not multiplied with each other.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Covariates; all by default.
+
+    Returns
+    -------
+    Term
+        To be put in the list `basis`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> values = {"a": np.array([0.0, 1.0, 2.0]), "b": np.array([1.0, 0.0, 1.0])}
+    >>> [c.name for c in interactions()({name: Column(name, (name,), v) for name, v in values.items()})]
+    ['a x b']
+    """
 
     def term(columns: Mapping[str, Column]) -> Iterable[Column]:
         chosen = list(columns.values()) if names is None else _numeric(columns, names)
@@ -94,7 +139,32 @@ def interactions(names: Sequence[str] | None = None) -> Term:
 
 
 def quantiles(probabilities: npt.ArrayLike = (0.25, 0.5, 0.75), names: Sequence[str] | None = None) -> Term:
-    """Mark being at or below quantiles: balancing these indicators balances the marginal distributions."""
+    """Mark being at or below quantiles: balancing these indicators balances the marginal distributions.
+
+    Parameters
+    ----------
+    probabilities : array of float
+        Strictly between 0 and 1.
+    names : sequence of str, optional
+        Covariates; by default all with more than two values.
+
+    Returns
+    -------
+    Term
+        To be put in the list `basis`.
+
+    Raises
+    ------
+    DataError
+        For probabilities that are not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> columns = {"age": Column("age", ("age",), np.arange(20.0, 60.0))}
+    >>> [(c.name, float(c.values.mean())) for c in quantiles([0.5])(columns)]
+    [('age <= 39.5', 0.5)]
+    """
     levels = np.atleast_1d(np.asarray(probabilities, dtype=float))
     if not ((levels > 0) & (levels < 1)).all():
         raise DataError(f"quantiles: probabilities must lie strictly between 0 and 1, not {levels.tolist()}.")
@@ -109,7 +179,28 @@ def quantiles(probabilities: npt.ArrayLike = (0.25, 0.5, 0.75), names: Sequence[
 
 
 def two_way_marginals(pairs: Iterable[tuple[str, str]], bins: int = 4) -> Term:
-    """Mark the cells of two covariates' joint distribution; a covariate with many values is cut at quantiles."""
+    """Mark the cells of two covariates' joint distribution; a covariate with many values is cut at quantiles.
+
+    Parameters
+    ----------
+    pairs : iterable of pairs of str
+        Two covariates each.
+    bins : int
+        Into how many quantile bins a covariate with more values than that is cut.
+
+    Returns
+    -------
+    Term
+        To be put in the list `basis`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> values = {"a": np.array([0.0, 0.0, 1.0, 1.0]), "b": np.array([0.0, 1.0, 0.0, 1.0])}
+    >>> columns = {name: Column(name, (name,), v) for name, v in values.items()}
+    >>> [c.name for c in two_way_marginals([("a", "b")])(columns)]
+    ['a=0 & b=0', 'a=0 & b=1', 'a=1 & b=0', 'a=1 & b=1']
+    """
     chosen = [tuple(pair) for pair in pairs]
 
     def cells(column: Column) -> list[tuple[str, npt.NDArray[np.bool_]]]:
@@ -136,6 +227,32 @@ def piecewise(pieces: int = 4, degree: int = 1, names: Sequence[str] | None = No
     """Polynomials on quantile intervals ([SBW] proposition 4.2): indicator and powers up to `degree` on each interval.
 
     Their balance bounds the bias for any outcome that is smooth in the covariate, by the length of the intervals.
+
+    Parameters
+    ----------
+    pieces : int
+        Number of intervals, at least 2.
+    degree : int
+        Highest power on each interval; 0 for indicators alone.
+    names : sequence of str, optional
+        Covariates; by default all with more than two values.
+
+    Returns
+    -------
+    Term
+        To be put in the list `basis`.
+
+    Raises
+    ------
+    DataError
+        For fewer than two pieces, or a negative degree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> columns = {"age": Column("age", ("age",), np.array([20.0, 30.0, 40.0, 50.0, 60.0]))}
+    >>> [c.name for c in piecewise(2, degree=0)(columns)]
+    ['age in [20, 40)', 'age in [40, 60]']
     """
     if pieces < 2 or degree < 0:
         raise DataError(f"piecewise: pieces must be at least 2 and degree at least 0, not {pieces} and {degree}.")
@@ -156,7 +273,22 @@ def piecewise(pieces: int = 4, degree: int = 1, names: Sequence[str] | None = No
 
 
 def expand(columns: Sequence[Column], basis: Iterable[Term]) -> list[Column]:
-    """Return the covariates' columns followed by those of every term, each name once."""
+    """Return the covariates' columns followed by those of every term, each name once.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        The covariates.
+    basis : iterable of Term
+        What to add.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> age = Column("age", ("age",), np.array([20.0, 30.0, 40.0]))
+    >>> [c.name for c in expand([age], [moments(2)])]
+    ['age', 'age^2']
+    """
     by_name = {column.name: column for column in columns}
     expanded = dict(by_name)
     for term in basis:

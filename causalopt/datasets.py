@@ -24,6 +24,12 @@ def nsw_with_cps_controls() -> pd.DataFrame:
     ------
     DataError
         Where the package causaldata, which ships the data, is not installed.
+
+    Examples
+    --------
+    >>> df = nsw_with_cps_controls()
+    >>> df["treat"].value_counts().to_dict()
+    {0: 15992, 1: 185}
     """
     import pandas as pd
 

@@ -57,6 +57,13 @@ class MatchGraph:
     def from_matrix(cls, matrix: Any, treated: Any = None, control: Any = None) -> MatchGraph:
         """Make a graph from a (treated x control) matrix, dense or sparse, whose nonzero entries are the pairs.
 
+        Parameters
+        ----------
+        matrix : (r, c) bool matrix
+            Dense or sparse: true where a pair is allowed.
+        treated, control : sequence, optional
+            Labels of the rows and columns; those of a DataFrame, else positions, by default.
+
         Raises
         ------
         DataError
@@ -86,6 +93,13 @@ class MatchGraph:
     @classmethod
     def from_pairs(cls, pairs: pd.DataFrame, treated: Any = None, control: Any = None) -> MatchGraph:
         """Make a graph from a DataFrame of labels with columns `treated` and `control`, a row a pair.
+
+        Parameters
+        ----------
+        pairs : DataFrame
+            Columns `treated` and `control`: the labels of each pair.
+        treated, control : sequence, optional
+            All labels, also of units in no pair; by default those that occur.
 
         Raises
         ------

@@ -97,6 +97,23 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, level: float = 0.95, smallest: 
         Of the intervals.
     smallest : float
         Changes of less than this share are not called faster or slower, however sure they are.
+
+    Returns
+    -------
+    Comparison
+        What became better and worse: statuses, single items, and solvers over all items.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from causalopt.bench import Store, run
+    >>> path = tempfile.mkdtemp() + "/runs.sqlite"
+    >>> only = {"instances": ["balance-planted-150"], "solvers": ["dual-newton"], "repetitions": 1}
+    >>> summary = run("smoke", path, **only)
+    >>> with Store(path) as store:
+    ...     runs = store.frame()
+    >>> compare(runs, runs).worse
+    []
     """
     before, after = judged(a), judged(b)
     key = [*ITEM, "solver"]

@@ -46,6 +46,11 @@ def write_page(figures: Figures, path: str | Path) -> int:
         As `causalopt.bench.figures.gather` returns them.
     path : str or Path
 
+    Returns
+    -------
+    int
+        Size of the file in bytes.
+
     Raises
     ------
     StoreError

@@ -114,6 +114,13 @@ def run(
         Where none of the solvers is installed.
     StoreError
         Where the store cannot be written; what was recorded stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> only = {"instances": ["balance-planted-150"], "solvers": ["dual-newton"], "repetitions": 1}
+    >>> run("smoke", tempfile.mkdtemp() + "/runs.sqlite", **only).statuses
+    Counter({'ok': 1})
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
     if suite.path is None:

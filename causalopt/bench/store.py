@@ -48,6 +48,15 @@ class Run:
         Of `causalopt.bench.status.Status`.
     reason, stopped_by, method, detail, proof : str
         What is known, which limit ended it, the algorithm, the message, what stands behind the bound.
+    solver_version, license : str
+        As the solver reports them on the machine of the run.
+    problem_class : str
+    n_columns, n_rows, n_nonzeros : int or None
+        Size of the program; `maximize` is its sense.
+    time_limit, memory_limit, gap_asked, threads : float or int
+        What the run was allowed.
+    machine, environment, commit, started, load_average : str or float
+        Where and when it ran, the key of its row in `environments`, and how busy the machine was.
     fingerprint : str
         Hash of the program's arrays: equal for equal programs on all machines.
     size : float
@@ -264,7 +273,18 @@ class Store:
     # ---- writing ----
 
     def record(self, run: Run) -> bool:
-        """Write one run; return False where it was there already."""
+        """Write one run; return False where it was there already.
+
+        Parameters
+        ----------
+        run : Run
+            What to add.
+
+        Returns
+        -------
+        bool
+            Whether it was new.
+        """
         identity = hashlib.sha256(f"{self.origin} {run.key}".encode()).hexdigest()[:32]
         values = [identity, self.origin, *dataclasses.astuple(run)]
         marks = ", ".join("?" * len(values))
@@ -273,13 +293,32 @@ class Store:
             return done.rowcount == 1
 
     def record_environment(self, environment: str, facts: Mapping[str, Any]) -> None:
-        """Write where runs came from, under the name that their rows carry."""
+        """Write where runs came from, under the name that their rows carry.
+
+        Parameters
+        ----------
+        environment : str
+            Its key, which runs refer to.
+        facts : mapping
+            What is known of the machine and the versions.
+        """
         values = (environment, json.dumps(dict(facts), sort_keys=True))
         with self._explained(), self._transaction():
             self.connection.execute("INSERT OR IGNORE INTO environments VALUES (?, ?)", values)
 
     def merge(self, other: str | Path) -> int:
-        """Add the runs of another store; return how many were new."""
+        """Add the runs of another store; return how many were new.
+
+        Parameters
+        ----------
+        other : str or Path
+            The store whose runs are added.
+
+        Returns
+        -------
+        int
+            Number of runs that were new.
+        """
         with Store(other) as source:
             runs = source.connection.execute("SELECT * FROM runs").fetchall()
             environments = source.connection.execute("SELECT * FROM environments").fetchall()
@@ -308,7 +347,13 @@ class Store:
         return rows
 
     def frame(self, suite: str | None = None) -> pd.DataFrame:
-        """Return all runs (of a suite) as a table, in the order of recording."""
+        """Return all runs (of a suite) as a table, in the order of recording.
+
+        Parameters
+        ----------
+        suite : str, optional
+            Only runs of this suite.
+        """
         import pandas as pd
 
         where, values = ("WHERE suite = ?", (suite,)) if suite is not None else ("", ())
@@ -334,6 +379,18 @@ class Store:
 
     def export(self, path: str | Path, suite: str | None = None) -> int:
         """Write the runs to a CSV or Parquet file, by the name's ending; return how many.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write; `.csv` or `.parquet`.
+        suite : str, optional
+            Only runs of this suite.
+
+        Returns
+        -------
+        int
+            Number of runs written.
 
         Raises
         ------

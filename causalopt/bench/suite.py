@@ -97,8 +97,12 @@ class Suite:
     threads : int
     gap : float
         Relative gap at which a mixed-integer solve may stop, equal for all solvers.
+    grace : float
+        Seconds between the time limit and the kill.
     making_limit : float
         Seconds in which an instance has to be made.
+    path : Path or None
+        The module that the suite was read from.
     """
 
     name: str
@@ -121,11 +125,22 @@ class Suite:
             raise OptionError(f"Suite {self.name!r} has several instances of the name {doubled[0]!r}.")
 
     def replace(self, **changes: Any) -> Suite:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes : keyword arguments
+            Fields by name, with their new values.
+        """
         return dataclasses.replace(self, **changes)
 
     def instance(self, name: str) -> Instance:
         """Return the instance of this name.
+
+        Parameters
+        ----------
+        name : str
+            An instance of the suite.
 
         Raises
         ------
@@ -145,17 +160,33 @@ def suite_folder() -> Path:
 
 
 def suite_names() -> list[str]:
-    """Return the names of the suites in the folder."""
+    """Return the names of the suites in the folder.
+
+    Examples
+    --------
+    >>> "smoke" in suite_names()
+    True
+    """
     return sorted(p.stem for p in suite_folder().glob("*.py") if not p.stem.startswith("_"))
 
 
 def load_suite(name: str | Path) -> Suite:
     """Return a suite by its name, or by the path of its module.
 
+    Parameters
+    ----------
+    name : str or Path
+        One of `suite_names()`, or the path of a module that defines `SUITE`.
+
     Raises
     ------
     OptionError
         Where there is none (the nearest names are offered), or the module defines no `SUITE`.
+
+    Examples
+    --------
+    >>> load_suite("smoke").name
+    'smoke'
     """
     path = Path(name)
     if path.suffix != ".py":

@@ -142,6 +142,8 @@ def causal_bootstrap(
 
     Raises
     ------
+    OptionError
+        For a name that does not exist.
     DataError
         For bad data (see `CopulaProblem`), and where the method asked for does not apply.
     UnsupportedProblem

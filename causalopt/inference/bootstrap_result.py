@@ -58,6 +58,11 @@ class BootstrapResult:
             By quantiles where there are any, unless said otherwise.
         method : str, optional
             One of those in `table`; that of the result unless given.
+
+        Raises
+        ------
+        DataError
+            Where the method or kind of interval was not computed.
         """
         name = self.method if method is None else method
         if name not in self.table.index:
@@ -114,6 +119,8 @@ class BootstrapResult:
             that was imputed.
         ax : matplotlib Axes, optional
             Those of a new figure unless given.
+        **options
+            Those of the kind, as named above.
 
         Returns
         -------

@@ -62,6 +62,11 @@ class Design(abc.ABC):
     def units(self, n: int | None = None) -> int:
         """Return the number of units.
 
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+
         Raises
         ------
         DataError
@@ -82,26 +87,65 @@ class Design(abc.ABC):
 
     @abc.abstractmethod
     def probabilities(self, n: int | None = None) -> Floats:
-        """Return P(Z_i = 1) of every unit, as an (n,) array."""
+        """Return P(Z_i = 1) of every unit, as an (n,) array.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        """
 
     @abc.abstractmethod
     def moments(self, n: int | None = None) -> Moments:
-        """Return probabilities and covariance, with standard errors where they are simulated."""
+        """Return probabilities and covariance, with standard errors where they are simulated.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        """
 
     def covariance(self, n: int | None = None) -> Floats:
-        """Return Cov(Z), an (n, n) array."""
+        """Return Cov(Z), an (n, n) array.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        """
         return self.moments(n).covariance
 
     @abc.abstractmethod
     def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
-        """Return `draws` assignments as a (draws, n) bool array; the same seed gives the same ones."""
+        """Return `draws` assignments as a (draws, n) bool array; the same seed gives the same ones.
+
+        Parameters
+        ----------
+        draws : int
+            How many assignments.
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        seed : int
+            The same seed gives the same draws.
+        """
 
     def count(self, n: int | None = None) -> int | None:
-        """Return how many assignments the design can produce, or None where it cannot say."""
+        """Return how many assignments the design can produce, or None where it cannot say.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        """
         return None
 
     def enumerate(self, n: int | None = None) -> tuple[Bools, Floats]:
         """Return all assignments, as an (m, n) bool array, and their probabilities.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
 
         Raises
         ------
@@ -122,15 +166,33 @@ class Design(abc.ABC):
         raise NotImplementedError
 
     def fixed_size(self, n: int | None = None) -> int | None:
-        """Return the number of treated units where every assignment has the same, else None."""
+        """Return the number of treated units where every assignment has the same, else None.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        """
         return None
 
     def obstacle(self, z: Bools) -> str | None:
-        """Return why the design cannot produce this assignment, in words, or None where it can."""
+        """Return why the design cannot produce this assignment, in words, or None where it can.
+
+        Parameters
+        ----------
+        z : (n,) bool array
+            An assignment: true where a unit is treated.
+        """
         return None
 
     def refuse(self, z: Bools) -> None:
-        """Raise `DataError` where the design cannot produce this assignment."""
+        """Raise `DataError` where the design cannot produce this assignment.
+
+        Parameters
+        ----------
+        z : (n,) bool array
+            An assignment: true where a unit is treated.
+        """
         why = self.obstacle(z)
         if why:
             raise DataError(

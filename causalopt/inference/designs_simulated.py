@@ -127,7 +127,18 @@ class Rerandomized(_Simulated):
         self.base.units(n)
 
     def accepts(self, z: Bools) -> Bools:
-        """Return which of the assignments (rows) are accepted."""
+        """Return which of the assignments (rows) are accepted.
+
+        Parameters
+        ----------
+        z : (m, n) bool array
+            Assignments, one a row.
+
+        Raises
+        ------
+        DataError
+            Where the rule does not return one boolean a row.
+        """
         accepted = np.asarray(self.accept(z))
         if accepted.shape != (len(z),):
             raise DataError(
@@ -137,7 +148,13 @@ class Rerandomized(_Simulated):
         return accepted.astype(bool)
 
     def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
-        """Return `draws` assignments as a (draws, n) bool array."""
+        """Return `draws` assignments as a (draws, n) bool array.
+
+        Raises
+        ------
+        DataError
+            Where the rule accepts none, or fewer than were asked for.
+        """
         size = self.units(n)
         found: list[Bools] = []
         accepted = tried = 0
@@ -186,7 +203,17 @@ class Rerandomized(_Simulated):
         return z[accepted], probability[accepted] / probability[accepted].sum()
 
     def acceptance_rate(self, n: int | None = None, *, draws: int = SIMULATION_DRAWS, seed: int = 0) -> float:
-        """Return the share of the base's assignments that are accepted, by enumeration or from `draws` of them."""
+        """Return the share of the base's assignments that are accepted, by enumeration or from `draws` of them.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of units; needed where the design does not say it.
+        draws : int
+            How many assignments of the base design are looked at.
+        seed : int
+            The same seed gives the same draws.
+        """
         size = self.units(n)
         count = self.base.count(size)
         if count is not None and count <= ENUMERATION_LIMIT:
@@ -273,7 +300,13 @@ class SampledDesign(_Simulated):
         object.__setattr__(self, "_n", probe.shape[1])
 
     def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
-        """Return `draws` assignments as a (draws, n) bool array."""
+        """Return `draws` assignments as a (draws, n) bool array.
+
+        Raises
+        ------
+        DataError
+            Where the sampler gives another number of assignments than it was asked for.
+        """
         z = as_assignments(self.sampler(np.random.default_rng(seed), draws), self.units(n), "The sampler")
         if len(z) != draws:
             raise DataError(f"The sampler was asked for {draws} assignments and gave {len(z)}.")
@@ -341,7 +374,13 @@ class KnownCovariance(Design):
         return Moments(self.probabilities(n), self.sigma)
 
     def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
-        """Raise: a covariance does not say how to draw assignments."""
+        """Return nothing, but raise: a covariance does not say how to draw assignments.
+
+        Raises
+        ------
+        DataError
+            Always.
+        """
         raise DataError(
             "Only the covariance of this design is known, and it does not say how to draw assignments. Use intervals "
             "by normal approximation and estimators that are linear in treatment, or give a SampledDesign."

@@ -42,7 +42,13 @@ class QuadraticForm:
     draws: int = 0
 
     def value(self, y1: Floats, y0: Floats) -> float:
-        """Return theta' H theta."""
+        """Return theta' H theta.
+
+        Parameters
+        ----------
+        y1, y0 : (n,) arrays
+            Potential outcomes with and without the treatment.
+        """
         theta = np.concatenate([y1, y0])
         return float(theta @ self.matrix @ theta)
 
@@ -59,14 +65,36 @@ class Estimator(abc.ABC):
 
     @abc.abstractmethod
     def weights(self, z: Bools, p: Floats) -> Floats:
-        """Return c(Z), signs included, for assignments given as the rows of an (m, n) array; NaN where undefined."""
+        """Return c(Z), signs included, for assignments given as the rows of an (m, n) array; NaN where undefined.
+
+        Parameters
+        ----------
+        z : (m, n) bool array
+            Assignments, one a row.
+        p : (n,) array
+            Treatment probabilities.
+        """
 
     def linear(self, design: Design, n: int) -> tuple[Floats, Floats] | None:
-        """Return alpha and beta where the estimator is linear in treatment under this design, else None."""
+        """Return alpha and beta where the estimator is linear in treatment under this design, else None.
+
+        Parameters
+        ----------
+        design : Design
+            How treatment was assigned.
+        n : int
+            Number of units.
+        """
         return None
 
     def prediction(self, n: int) -> tuple[Floats, Floats] | None:
-        """Return predictions of Y(1) and Y(0) that are subtracted from the outcomes, or None."""
+        """Return predictions of Y(1) and Y(0) that are subtracted from the outcomes, or None.
+
+        Parameters
+        ----------
+        n : int
+            Number of units.
+        """
         return None
 
     @property
@@ -75,17 +103,40 @@ class Estimator(abc.ABC):
         return False
 
     def residuals(self, y: Floats, z: Bools) -> Floats:
-        """Return the observed outcomes minus their predictions, where there are predictions."""
+        """Return the observed outcomes minus their predictions, where there are predictions.
+
+        Parameters
+        ----------
+        y : (n,) array
+            Observed outcomes.
+        z : (n,) bool array
+            An assignment: true where a unit is treated.
+        """
         predicted = self.prediction(len(y))
         return y if predicted is None else y - np.where(z, *predicted)
 
     def constant(self, n: int) -> float:
-        """Return the part of the estimate that depends on predictions alone."""
+        """Return the part of the estimate that depends on predictions alone.
+
+        Parameters
+        ----------
+        n : int
+            Number of units.
+        """
         predicted = self.prediction(n)
         return 0.0 if predicted is None else float((predicted[0] - predicted[1]).mean())
 
     def estimate(self, y: Floats, z: Bools, p: Floats) -> float:
         """Return the estimate from the observed outcomes.
+
+        Parameters
+        ----------
+        y : (n,) array
+            Observed outcomes.
+        z : (n,) bool array
+            An assignment: true where a unit is treated.
+        p : (n,) array
+            Treatment probabilities.
 
         Raises
         ------
@@ -101,6 +152,15 @@ class Estimator(abc.ABC):
         """Return the estimates from both potential outcomes under each assignment (row of z).
 
         Assignments for which the estimator is not defined are left out.
+
+        Parameters
+        ----------
+        y1, y0 : (n,) arrays
+            Potential outcomes with and without the treatment.
+        z : (m, n) bool array
+            Assignments, one a row.
+        p : (n,) array
+            Treatment probabilities.
         """
         predicted = self.prediction(len(y1))
         if predicted is not None:
@@ -119,6 +179,17 @@ class Estimator(abc.ABC):
         Exact where the estimator is linear in treatment and the design's covariance exact, or where the design can be
         enumerated; else simulated from `draws` assignments. Assignments for which the estimator is not defined (a
         group is empty) are left out: the variance is conditional on the others.
+
+        Parameters
+        ----------
+        design : Design
+            How treatment was assigned.
+        n : int
+            Number of units.
+        draws : int
+            How many assignments to simulate from, where that is needed.
+        seed : int
+            The same seed gives the same draws.
         """
         refuse_large(n)
         coefficients = self.linear(design, n)
@@ -294,7 +365,13 @@ class DoublyRobust(HorvitzThompson):
         object.__setattr__(self, "control", control)
 
     def prediction(self, n: int) -> tuple[Floats, Floats]:
-        """Return the predictions of Y(1) and Y(0)."""
+        """Return the predictions of Y(1) and Y(0).
+
+        Raises
+        ------
+        DataError
+            Where there are not n predictions.
+        """
         if len(self.treated) != n:
             raise DataError(f"There are {len(self.treated)} predictions for {n} units.")
         return self.treated, self.control
@@ -335,6 +412,13 @@ class Residualised(Estimator):
     Parameters
     ----------
     covariates : (n,) or (n, d) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, z = np.array([0.0, 1.0, 2.0, 3.0]), np.array([True, False, False, True])
+    >>> round(Residualised(x).estimate(5 + 2 * x + 7 * z, z, np.full(4, 0.5)), 9)
+    7.0
     """
 
     covariates: Any
@@ -392,12 +476,26 @@ ESTIMATORS = ("difference-in-means", "horvitz-thompson", "hajek", "doubly-robust
 def as_estimator(estimator: Any, covariates: Any = None, predictions: Any = None) -> Estimator:
     """Return the estimator of a name, with the covariates or predictions that it needs, or an estimator as it is.
 
+    Parameters
+    ----------
+    estimator : str or Estimator
+        A name, or an object that is returned as it is.
+    covariates : (n,) or (n, d) array, optional
+        For the estimators that adjust for covariates.
+    predictions : array or pair of arrays, optional
+        Predictions of Y(1) and Y(0), for the doubly robust estimator.
+
     Raises
     ------
     OptionError
         Where the name is unknown.
     DataError
         Where covariates or predictions are missing, or given to an estimator that uses none.
+
+    Examples
+    --------
+    >>> as_estimator("hajek")
+    Hajek()
     """
     from causalopt.errors import OptionError
 

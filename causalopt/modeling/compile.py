@@ -55,6 +55,11 @@ def compile_model(model: Any) -> Program:
     ----------
     model : pyomo.environ.ConcreteModel or Block
 
+    Returns
+    -------
+    Program
+        Its `columns` and `rows` lead back to the model's components.
+
     Raises
     ------
     UnsupportedProblem

@@ -135,6 +135,8 @@ class ArrayVar(IndexedVar):
         The number of variables where both bounds are scalars.
     initial : (n,) array, optional
         Starting values.
+    **kwargs
+        Passed on to Pyomo (`name`, `doc`).
 
     Examples
     --------
@@ -176,7 +178,13 @@ class ArrayVar(IndexedVar):
         self._made: dict[int, Any] = {}
 
     def construct(self, data: Any = None) -> None:
-        """Mark the component as constructed; there is nothing to build."""
+        """Mark the component as constructed; there is nothing to build.
+
+        Parameters
+        ----------
+        data : object
+            Not used; Pyomo passes it.
+        """
         if not self._constructed:
             self._constructed = True
             for index_set in self._anonymous_sets or ():
@@ -260,6 +268,17 @@ class ArrayConstraint(IndexedConstraint):
     A : (m, n) sparse or dense matrix
     lower, upper : float or (m,) array
         Row bounds; equal ones make an equality, infinities leave a side open.
+    **kwargs
+        Passed on to Pyomo (`name`, `doc`).
+
+    Examples
+    --------
+    >>> import numpy as np, pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = ArrayVar(0.0, 1.0, n=3)
+    >>> m.row = ArrayConstraint(m.x, np.ones((1, 3)), 1.0, 2.0)
+    >>> print(m.row[0].expr)
+    1.0  <=  x[0] + x[1] + x[2]  <=  2.0
     """
 
     _ordinary = IndexedConstraint
@@ -414,6 +433,17 @@ class ArrayObjective(ScalarObjective):
     convex : bool, optional
         True where the caller has proved Q positive semidefinite, False where it is known not to be; None has it
         checked at compilation.
+    **kwargs
+        Passed on to Pyomo (`name`, `doc`).
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = ArrayVar(0.0, 1.0, n=2)
+    >>> m.cost = ArrayObjective(m.x, [1.0, 2.0], sense=pyo.maximize)
+    >>> print(m.cost.expr)
+    x[0] + 2.0*x[1]
     """
 
     _ordinary = ScalarObjective
@@ -444,7 +474,13 @@ class ArrayObjective(ScalarObjective):
         ObjectiveData.set_sense(self, sense)
 
     def set_sense(self, sense: Any) -> None:
-        """Set whether the objective is minimised or maximised."""
+        """Set whether the objective is minimised or maximised.
+
+        Parameters
+        ----------
+        sense : pyomo ObjectiveSense
+            `pyo.minimize` or `pyo.maximize`.
+        """
         ObjectiveData.set_sense(self, sense)
 
 
@@ -454,7 +490,27 @@ class ArrayCost(ScalarExpression):
     """The expression `x'Qx/2 + c'x + k`, held as arrays, for use in the caller's own objective.
 
     `compile_model` recognises it there (also added to other terms and multiplied by numbers) without touching it.
-    The parameters are those of `ArrayObjective`.
+
+    Parameters
+    ----------
+    x : ArrayVar or sequence of ArrayVar
+    linear : float or (n,) array
+        c, over the concatenation of the variables.
+    quadratic : (n, n) symmetric sparse matrix or (n,) array, optional
+        Q in full (both triangles), or its diagonal where it is diagonal.
+    constant : float
+    convex : bool, optional
+        What the caller has proved of Q; None has it checked at compilation.
+    **kwargs
+        Passed on to Pyomo (`name`, `doc`).
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = ArrayVar(0.0, 1.0, n=2)
+    >>> m.cost = ArrayCost(m.x, [1.0, 2.0])
+    >>> m.total = pyo.Objective(expr=3 * m.cost + m.x[0])
     """
 
     _ordinary = ScalarExpression

@@ -63,6 +63,12 @@ class Program:
         proved, None where `problem_class` is to check it.
     columns, rows : tuples
         The way back to the Pyomo model: (component or data object, first position, how many).
+
+    Examples
+    --------
+    >>> program = Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], row_lower=1.0, integer=[True, False])
+    >>> program.problem_class, program.n_columns, program.n_rows
+    (<ProblemClass.MILP: 'MILP'>, 2, 1)
     """
 
     c: Floats
@@ -96,6 +102,27 @@ class Program:
         convex: bool | None = None,
     ) -> Program:
         """Make a program from arrays; scalars stand for equal values, and `Q` is given in full (both triangles).
+
+        Parameters
+        ----------
+        c : (n,) array
+            Linear cost.
+        A : (m, n) sparse or dense matrix, optional
+            Rows; none by default.
+        row_lower, row_upper : float or (m,) array
+            Bounds of the rows; infinite by default.
+        lower, upper : float or (n,) array
+            Bounds of the variables; zero and infinity by default.
+        integer : bool or (n,) bool array
+            Which variables are whole numbers.
+        Q : (n, n) matrix, optional
+            Quadratic cost x'Qx/2, symmetric.
+        constant : float
+            Added to the objective.
+        maximize : bool
+            The sense.
+        convex : bool, optional
+            What the caller knows of Q; checked by default.
 
         Raises
         ------
@@ -142,7 +169,13 @@ class Program:
         return program
 
     def check(self) -> None:
-        """Raise `DataError` where a coefficient is NaN or infinite."""
+        """Raise `DataError` where a coefficient is NaN or infinite.
+
+        Raises
+        ------
+        DataError
+            Where a coefficient is not finite, or a bound is missing.
+        """
         coefficients = {"c": self.c, "A": self.A.data} | ({} if self.Q is None else {"Q": self.Q.data})
         for name, values in coefficients.items():
             with np.errstate(over="ignore", invalid="ignore"):
@@ -198,15 +231,33 @@ class Program:
         return diagonal if np.count_nonzero(diagonal) == self.Q.nnz else None
 
     def hessian_product(self, x: Floats) -> Floats:
-        """Return Qx."""
+        """Return Qx.
+
+        Parameters
+        ----------
+        x : (n,) array
+            A point.
+        """
         return symmetric_product(self.Q, x) if self.curvature is None else self.curvature * x
 
     def gradient(self, x: Floats) -> Floats:
-        """Return Qx + c."""
+        """Return Qx + c.
+
+        Parameters
+        ----------
+        x : (n,) array
+            A point.
+        """
         return self.c if self.Q is None else self.c + self.hessian_product(x)
 
     def objective(self, x: Floats) -> float:
-        """Return x'Qx/2 + c'x + k."""
+        """Return x'Qx/2 + c'x + k.
+
+        Parameters
+        ----------
+        x : (n,) array
+            A point.
+        """
         value = float(self.c @ x) + self.constant
         if self.Q is not None:
             value += 0.5 * float(x @ self.hessian_product(x))
@@ -230,7 +281,13 @@ class Program:
         return numbers.astype(np.int64)
 
     def replace(self, **changes: Any) -> Program:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes : keyword arguments
+            Fields by name, with their new values.
+        """
         return dataclasses.replace(self, **changes)
 
     def describe(self) -> str:

@@ -152,7 +152,18 @@ class AssignmentProblem(Problem):
         return Program.from_arrays(self.cost, *self._rows(), 0.0, 1.0, maximize=self.maximize)
 
     def index(self, row: Any, column: Any) -> int:
-        """Return the position of a pair, given by labels, among the model's variables."""
+        """Return the position of a pair, given by labels, among the model's variables.
+
+        Parameters
+        ----------
+        row, column : labels
+            A pair that is allowed.
+
+        Raises
+        ------
+        DataError
+            Where a label does not exist, or the pair is not allowed.
+        """
         for label, index, side in ((row, self.graph.treated, "row"), (column, self.graph.control, "column")):
             if label not in index:
                 raise DataError(f"There is no {side} {label!r}.")
@@ -164,7 +175,13 @@ class AssignmentProblem(Problem):
         return k
 
     def label(self, position: int) -> tuple[Any, Any]:
-        """Return the row and column labels of a variable of the model."""
+        """Return the row and column labels of a variable of the model.
+
+        Parameters
+        ----------
+        position : int
+            Position among the model's variables, from 0.
+        """
         return self.graph.treated[self.graph.i[position]], self.graph.control[self.graph.j[position]]
 
     # ---- fast paths ----

@@ -209,7 +209,15 @@ class BalanceProblem(Problem):
         return (*blocks, *(between_blocks(self.groups, self.between) if self.between is not None else ()))
 
     def resampled(self, rows: Ints, rng: np.random.Generator) -> BalanceProblem:
-        """Return the same problem on a sample of its rows (and, where the target is a DataFrame, of the target's)."""
+        """Return the same problem on a sample of its rows (and, where the target is a DataFrame, of the target's).
+
+        Parameters
+        ----------
+        rows : int array
+            Positions of the rows of the sample; a row may occur more than once.
+        rng : numpy Generator
+            Draws the rows of the target, where it is a DataFrame.
+        """
         given = dict(self._given)
         for name in ("treatment", "sampling_weights", "base_weights"):
             if given[name] is not None:
@@ -220,7 +228,13 @@ class BalanceProblem(Problem):
         return BalanceProblem(frame, given.pop("treatment"), **given)
 
     def with_tolerance(self, tolerance: Floats) -> BalanceProblem:
-        """Return the same problem with other tolerances (P values), sharing all other data."""
+        """Return the same problem with other tolerances (P values), sharing all other data.
+
+        Parameters
+        ----------
+        tolerance : (P,) array
+            One value a function, in the unit of the scale.
+        """
         other = copy.copy(self)
         other.tolerance = tolerance
         other._given = self._given | {"tolerance": dict(zip(self.names, tolerance.tolist(), strict=True))}
@@ -279,7 +293,18 @@ class BalanceProblem(Problem):
         return {"x": parts, "linear": np.append(np.zeros(n), np.ones(len(self.groups)))}, pyo.minimize
 
     def index(self, label: Any) -> int:
-        """Return the position of a row label among the model's weights."""
+        """Return the position of a row label among the model's weights.
+
+        Parameters
+        ----------
+        label : label
+            A label of the caller's data.
+
+        Raises
+        ------
+        DataError
+            Where no unit that is weighted has this label.
+        """
         position = self._index.get_loc(label)
         for group in self.groups:
             k = int(np.searchsorted(group.members, position))
@@ -288,7 +313,18 @@ class BalanceProblem(Problem):
         raise DataError(f"Row {label!r} is not in a group that is weighted under {self.estimand}.")
 
     def label(self, i: int) -> Any:
-        """Return the row label of weight number `i` of the model."""
+        """Return the row label of weight number `i` of the model.
+
+        Parameters
+        ----------
+        i : int
+            Position among the model's variables, from 0.
+
+        Raises
+        ------
+        DataError
+            Where there is no such variable.
+        """
         for group in self.groups:
             if group.start <= i < group.start + group.size:
                 return self._index[group.members[i - group.start]]
@@ -424,6 +460,11 @@ def balance(
     Returns
     -------
     BalanceResult
+
+    Raises
+    ------
+    DataError
+        Where columns are missing, or the data cannot be used.
 
     Examples
     --------

@@ -238,6 +238,17 @@ class BalanceResult(Result):
         """Return the range of the estimate over all weights whose objective is within (1 + eta) of the best.
 
         See `causalopt.inference.near_optimal.estimate_range`.
+
+        Parameters
+        ----------
+        outcome : str or (n,) array
+            Column of the data frame, or values in its order.
+        eta : float
+            By what part the objective may be worse than the best.
+        contrast : pair, optional
+            The groups that are compared, as in `estimate`.
+        solver : str, optional
+            Who solves the programs; that of this result by default.
         """
         from causalopt.inference.near_optimal import estimate_range
 
@@ -255,6 +266,8 @@ class BalanceResult(Result):
             (options `outcome`, needed; `eta`, how much worse they may be, a list; `contrast`).
         ax : matplotlib Axes, optional
             Those of a new figure unless given.
+        **options
+            Those of the kind, as named above.
 
         Returns
         -------

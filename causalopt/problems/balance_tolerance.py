@@ -135,6 +135,8 @@ def tightest_tolerance(
     ------
     DataError
         For such problems, and a size that is not a positive number.
+    OptionError
+        For an unknown `vary`, and a precision that is not between 0 and 1.
     InfeasibleError
         Where not even the loosest tolerances keep the size: more units than the group has, or covariates that are to
         be balanced exactly; the explanation has the price of each.
@@ -264,6 +266,25 @@ def tightening_prices(result: BalanceResult) -> pd.DataFrame:
     and `share lost`: by how much, to first order, the effective sample size would fall, as a share of the group's size
     (the largest over the groups). From the multipliers: a lower bound of what is lost, since the least variance is
     convex in the tolerances. No outcome is looked at.
+
+    Parameters
+    ----------
+    result : BalanceResult
+
+    Returns
+    -------
+    DataFrame
+        By covariate function, the cheapest first.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, causalopt as co
+    >>> rng = np.random.default_rng(0)
+    >>> x = pd.DataFrame({"age": rng.normal(40, 10, 200), "female": rng.integers(0, 2, 200)})
+    >>> treated = (x["age"] + rng.normal(0, 15, 200) > 45).astype(int)
+    >>> result = co.solve(co.BalanceProblem(x, treated, tolerance=0.1))
+    >>> co.tightening_prices(result).index.tolist()
+    ['female', 'age']
     """
     problem = result.problem
     check_groups(problem)

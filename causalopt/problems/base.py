@@ -63,6 +63,11 @@ class Problem(abc.ABC):
     def formulation_name(self, name: str | None) -> str:
         """Return the name of a formulation that exists; None stands for the first.
 
+        Parameters
+        ----------
+        name : str or None
+            What the caller asked for.
+
         Raises
         ------
         OptionError
@@ -79,6 +84,11 @@ class Problem(abc.ABC):
 
         The components are array-backed, and ordinary Pyomo components from the first touch: add constraints, fix
         variables, write it to a file, or hand it to any Pyomo solver.
+
+        Parameters
+        ----------
+        formulation : str, optional
+            One of `formulations`; the first by default.
         """
         import pyomo.environ as pyo
 
@@ -93,6 +103,13 @@ class Problem(abc.ABC):
         """Add the problem's variables and constraints to a block of the caller's model, and its cost as `block.cost`.
 
         No objective is added: use `block.cost` in one of your own. Several problems can live in one model.
+
+        Parameters
+        ----------
+        block : pyomo Block
+            Where to add them.
+        formulation : str, optional
+            One of `formulations`; the first by default.
         """
         from causalopt.modeling.components import ArrayCost
 
@@ -107,33 +124,75 @@ class Problem(abc.ABC):
         """Return the program that `build` compiles to, for problems that can write its arrays without a Pyomo model.
 
         Fast paths use it, for which the model would take longer than the solution; solvers get the compiled model.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
         """
         return None
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
-        """Return the exact hand-written algorithms that solve this formulation, the preferred one first."""
+        """Return the exact hand-written algorithms that solve this formulation, the preferred one first.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        """
         return {}
 
     def search(self, formulation: str) -> Callable[[Lane], Result] | None:
-        """Return the procedure for an answer that takes several programs; None where one program answers."""
+        """Return the procedure for an answer that takes several programs; None where one program answers.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        """
         return None
 
     def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
-        """Return algorithms that run only when asked for by name: heuristics, and refusals that say why."""
+        """Return algorithms that run only when asked for by name: heuristics, and refusals that say why.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        """
         return {}
 
     def by_tangents(self, formulation: str) -> bool:
-        """Return whether solvers of MILPs may solve this formulation by tangents."""
+        """Return whether solvers of MILPs may solve this formulation by tangents.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        """
         return self._formulations[formulation].tangents
 
     @abc.abstractmethod
     def result(self, result: Result, program: Program) -> Result:
-        """Return the problem's own kind of result, with labels, from a verified answer."""
+        """Return the problem's own kind of result, with labels, from a verified answer.
+
+        Parameters
+        ----------
+        result : Result
+            The verified answer, in the program's order.
+        program : Program
+            What was solved.
+        """
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error for a problem without solution, with an explanation in the study's terms.
 
         A problem without terms of its own lists the constraints that must give way, once the explanation is looked at.
+
+        Parameters
+        ----------
+        result : Result
+            The answer that says so.
         """
         return InfeasibleError(
             f"No solution satisfies the constraints ({result.solver}: {result.status.raw}).",
@@ -141,7 +200,13 @@ class Problem(abc.ABC):
         )
 
     def solvers(self, formulation: str | None = None) -> pd.DataFrame:
-        """Return what can solve the problem here: installed solvers and fast paths, and what stands in the way."""
+        """Return what can solve the problem here: installed solvers and fast paths, and what stands in the way.
+
+        Parameters
+        ----------
+        formulation : str, optional
+            One of `formulations`; the first by default.
+        """
         import pandas as pd
 
         from causalopt.modeling.compile import compile_model

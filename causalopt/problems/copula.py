@@ -150,6 +150,11 @@ class CopulaProblem(Problem):
         """Return a lower bound on the probability that the true outcomes satisfy the constraints at this slack.
 
         Of use for large experiments only: see `causalopt.problems.copula_slack.validity_probability`.
+
+        Parameters
+        ----------
+        delta : float
+            How far confounding may shift assignments, in the units of the slack.
         """
         return validity_probability(self.design, self.slack, len(self.outcome), delta=delta)
 
@@ -328,14 +333,30 @@ class CopulaProblem(Problem):
         return self.local_search(SolveOptions())
 
     def local_search(self, options: SolveOptions, guides: tuple[Floats, ...] = ()) -> Ints:
-        """Return a good imputation by `alternating`: each unit's value number."""
+        """Return a good imputation by `alternating`: each unit's value number.
+
+        Parameters
+        ----------
+        options : SolveOptions
+            What the user asks of the solve.
+        guides : tuple of arrays
+            Points to start from, beside random ones.
+        """
         try:
             return copula_paths.local_search(self.columns, options, guides)
         except InfeasibleError:
             raise self._too_small(self.slack) from None
 
     def point(self, formulation: str, choice: Ints) -> Floats:
-        """Return the solution of a formulation's program in which unit i takes its value number choice[i]."""
+        """Return the solution of a formulation's program in which unit i takes its value number choice[i].
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        choice : (n,) int array
+            The number of the value that each unit takes.
+        """
         columns = self.columns
         x = columns.one_hot(choice)
         if formulation == "convex":
@@ -346,7 +367,20 @@ class CopulaProblem(Problem):
         return np.append(x, x[products.first] * x[products.second])
 
     def index(self, label: Any, value: float) -> int:
-        """Return the position in the model's `choice` of a row label taking a value of its support."""
+        """Return the position in the model's `choice` of a row label taking a value of its support.
+
+        Parameters
+        ----------
+        label : label
+            A label of the caller's data.
+        value : float
+            A value of the unit's support, in the outcome's units.
+
+        Raises
+        ------
+        DataError
+            Where the unit's missing outcome cannot take the value.
+        """
         i = self._index.get_loc(label)
         columns = self.columns
         own = columns.value[columns.start[i] : columns.start[i] + columns.size[i]] + self.objective.shift
@@ -356,7 +390,13 @@ class CopulaProblem(Problem):
         return int(columns.start[i] + found[0])
 
     def label(self, position: int) -> tuple[Any, float]:
-        """Return the row label and value of an element of the model's `choice`."""
+        """Return the row label and value of an element of the model's `choice`.
+
+        Parameters
+        ----------
+        position : int
+            Position among the model's variables, from 0.
+        """
         columns = self.columns
         return self._index[columns.unit[position]], float(columns.value[position] + self.objective.shift)
 

@@ -41,7 +41,22 @@ class CopulaResult(Result):
 
     @classmethod
     def of(cls, problem: CopulaProblem, result: Result, choice: Ints) -> CopulaResult:
-        """Make the result of an imputation: unit i takes its value number choice[i]."""
+        """Make the result of an imputation: unit i takes its value number choice[i].
+
+        Parameters
+        ----------
+        problem : CopulaProblem
+            What was solved.
+        result : Result
+            The verified answer, in the program's order.
+        choice : (n,) int array
+            The number of the value that each unit takes.
+
+        Raises
+        ------
+        VerificationError
+            Where the imputed outcomes do not have the variance that was claimed.
+        """
         missing = problem.columns.missing(choice)
         variance = problem.objective.value(missing)
         if result.objective is not None:
@@ -83,6 +98,11 @@ class CopulaResult(Result):
         """Return the estimate with its normal interval,  tau +- z sqrt(V*).
 
         Where the answer is not proven optimal, V* is the bound, so that the interval is never too short.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level.
         """
         proven = self.is_optimal or not np.isfinite(self.variance_bound)
         variance = self.variance if proven else self.variance_bound

@@ -283,7 +283,20 @@ class FactorialBalanceProblem(Problem):
         return cost, pyo.minimize
 
     def index(self, label: Any, effect: str | None = None) -> int:
-        """Return the position among the model's weights of a row label (and effect, where weights are separate)."""
+        """Return the position among the model's weights of a row label (and effect, where weights are separate).
+
+        Parameters
+        ----------
+        label : label
+            A label of the caller's data.
+        effect : str, optional
+            Whose weights, where each effect has its own.
+
+        Raises
+        ------
+        DataError
+            Where the row is in a cell that no estimate uses, or the effect has no weights of its own.
+        """
         chosen = self._set_of(effect)
         found = np.flatnonzero(chosen.members == self._index.get_loc(label))
         if not len(found):
@@ -291,7 +304,18 @@ class FactorialBalanceProblem(Problem):
         return chosen.start + int(found[0])
 
     def label(self, i: int) -> Any:
-        """Return the row label of weight number `i` of the model."""
+        """Return the row label of weight number `i` of the model.
+
+        Parameters
+        ----------
+        i : int
+            Position among the model's variables, from 0.
+
+        Raises
+        ------
+        DataError
+            Where there is no such variable.
+        """
         for s in self.sets:
             if s.start <= i < s.start + s.size:
                 return self._index[s.members[i - s.start]]
@@ -377,6 +401,11 @@ def factorial_balance(
     Returns
     -------
     FactorialResult
+
+    Raises
+    ------
+    DataError
+        Where columns are missing, or the data cannot be used.
 
     Examples
     --------

@@ -170,6 +170,11 @@ class FactorialResult(Result):
         DataFrame
             By effect: `estimate`, `standard error`, `lower`, `upper`, `p`. Effects that the observed cells do not
             identify have missing values. `attrs["method"]` says where the standard errors come from.
+
+        Raises
+        ------
+        DataError
+            For an unknown kind of variance, or an outcome that is missing or does not fit.
         """
         if variance not in VARIANCES:
             raise DataError(unknown_name("variance", str(variance), VARIANCES))
@@ -195,6 +200,13 @@ class FactorialResult(Result):
         ("unweighted"); inverse probabilities of the cell, by a chain of logistic regressions ("inverse probability",
         normalised within cells); and least squares on the additive and the heterogeneous outcome model ("regression,
         additive" and "regression, interactions"), with the problem's own terms of the factors.
+
+        Parameters
+        ----------
+        outcome : str or (n,) array
+            Column of the data frame, or values in its order.
+        level : float
+            Confidence level.
         """
         problem = self.problem
         y = self._outcome(outcome)
@@ -257,6 +269,8 @@ class FactorialResult(Result):
             "cells": rows and effective sample size of each treatment cell.
         ax : matplotlib Axes, optional
             Those of a new figure unless given.
+        **options
+            Those of the kind, as named above.
 
         Returns
         -------

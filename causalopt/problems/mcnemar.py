@@ -106,7 +106,20 @@ class RobustMcNemarProblem(Problem):
         return all(is_largest(graph.i, graph.j, self.discordant[self.sign == sign], used) for sign, used in kinds)
 
     def build(self, formulation: str | None = None, *, side: str = "max") -> Any:
-        """Return the integer program of a side ("max" or "min") as a Pyomo model: max (min) B - C with n pairs."""
+        """Return the integer program of a side ("max" or "min") as a Pyomo model: max (min) B - C with n pairs.
+
+        Parameters
+        ----------
+        formulation : str, optional
+            One of `formulations`; the first by default.
+        side : str
+            "max" or "min": which end of B.
+
+        Raises
+        ------
+        OptionError
+            For an unknown side or formulation.
+        """
         import pyomo.environ as pyo
 
         from causalopt.modeling.components import ArrayObjective
@@ -184,7 +197,13 @@ class RobustMcNemarResult(Result):
         return self.problem.n
 
     def counts(self, used: Ints) -> tuple[int, int]:
-        """Return B and C of some pairs."""
+        """Return B and C of some pairs.
+
+        Parameters
+        ----------
+        used : int array
+            Positions of the pairs used.
+        """
         b = int(self.problem.treated_outcome[self.problem.graph.i[used]].sum())
         return b, len(used) - b
 
@@ -209,23 +228,52 @@ class RobustMcNemarResult(Result):
         return p_value(self.z_max), p_value(self.z_min)
 
     def decision(self, level: float = 0.05) -> str:
-        """Return what the matchings decide at a level: "reject", "do not reject", or "depends on the pairing"."""
+        """Return what the matchings decide at a level: "reject", "do not reject", or "depends on the pairing".
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         low, high = self.p_interval
         if high <= check_level(level):
             return "reject"
         return "do not reject" if low > level else "depends on the pairing"
 
     def alpha_robust(self, level: float = 0.05) -> bool:
-        """Whether the p-values of any two matchings differ by no more than the level."""
+        """Whether the p-values of any two matchings differ by no more than the level.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         low, high = self.p_interval
         return high - low <= check_level(level)
 
     def absolute_robust(self, level: float = 0.05) -> bool:
-        """Whether every matching leads to the same decision at the level."""
+        """Whether every matching leads to the same decision at the level.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         return self.decision(level) != "depends on the pairing"
 
     def pairs(self, side: str = "max") -> pd.DataFrame:
-        """Return the discordant pairs of a side, "max" or "min": labels and outcomes."""
+        """Return the discordant pairs of a side, "max" or "min": labels and outcomes.
+
+        Parameters
+        ----------
+        side : str
+            "max" or "min": which end of B.
+
+        Raises
+        ------
+        OptionError
+            For an unknown side.
+        """
         if side not in SIDES:
             raise OptionError(unknown_name("side", str(side), SIDES))
         used, graph = self.most if side == "max" else self.least, self.problem.graph

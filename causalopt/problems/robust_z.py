@@ -106,7 +106,13 @@ class RobustZProblem(Problem):
         self.data_seconds = perf_counter() - began
 
     def with_pairs(self, pairs: int | str) -> RobustZProblem:
-        """Return the same problem for another number of pairs; the data is shared."""
+        """Return the same problem for another number of pairs; the data is shared.
+
+        Parameters
+        ----------
+        pairs : int or str
+            As in the constructor.
+        """
         other = RobustZProblem.__new__(RobustZProblem)
         other.__dict__ = self.__dict__ | {"n": read_pairs(pairs, self.graph), "data_seconds": 0.0}
         return other
@@ -120,7 +126,18 @@ class RobustZProblem(Problem):
         return difference(y_t[self.graph.i], y_c[self.graph.j], largest_outcome(y_t, y_c))
 
     def matchings(self, side: str) -> Matchings:
-        """Return the matchings of a side, "max" or "min", whose differences have the side's sign."""
+        """Return the matchings of a side, "max" or "min", whose differences have the side's sign.
+
+        Parameters
+        ----------
+        side : str
+            "max" or "min": which extreme of Z.
+
+        Raises
+        ------
+        OptionError
+            For an unknown side.
+        """
         if side not in SIDES:
             raise OptionError(unknown_name("side", str(side), SIDES))
         return Matchings(self.network, self.n, SIDES[side])
@@ -152,7 +169,19 @@ class RobustZProblem(Problem):
         return model
 
     def attach(self, block: Any, formulation: str | None = None, *, side: str = "max", **parameters: Any) -> None:
-        """Add one of the programs to a block of the caller's model, and its cost as `block.cost`; see `build`."""
+        """Add one of the programs to a block of the caller's model, and its cost as `block.cost`; see `build`.
+
+        Parameters
+        ----------
+        block : pyomo Block
+            Where to add it.
+        formulation : str, optional
+            One of `formulations`; the first by default.
+        side : str
+            "max" or "min": which extreme of Z.
+        **parameters : optional
+            Parameters of the formulation, such as its grid.
+        """
         from causalopt.modeling.components import ArrayCost
 
         cost, _ = self._program(block, self.formulation_name(formulation), side, parameters)
@@ -254,6 +283,11 @@ class RobustZProblem(Problem):
         [ROBZ] section 5.5, by bisection on exact extremes: it takes for granted that the decision stops depending on
         the matching once as n grows, which `robust_z_test(..., pairs="curve")` shows. None where it depends on the
         matching even at the largest n.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
         """
         from causalopt.problems.robust_z_curve import search_pairs
 

@@ -221,14 +221,26 @@ class RobustZCurve:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def at(self, n: int) -> RobustZResult:
-        """Solve for one n again, with its pairs."""
+        """Return the result for one n, solved again, with its pairs.
+
+        Parameters
+        ----------
+        n : int
+            A number of pairs of the curve.
+        """
         from causalopt.solving.dispatch import solve
 
         result: RobustZResult = solve(self.problem.with_pairs(n), self.solver, **self.settings)
         return result
 
     def verdicts(self, level: float = 0.05) -> pd.DataFrame:
-        """Return, for each n, the decision at a level and whether it is alpha-robust and absolute-robust."""
+        """Return, for each n, the decision at a level and whether it is alpha-robust and absolute-robust.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         level = check_level(level)
         low, high = self.table["p_low"], self.table["p_high"]
         decision = np.select([high <= level, low > level], ["reject", "do not reject"], "depends on the pairing")
@@ -242,7 +254,13 @@ class RobustZCurve:
         )
 
     def summary(self, level: float = 0.05) -> str:
-        """Return the curve in a few lines: for which n the decision is what."""
+        """Return the curve in a few lines: for which n the decision is what.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         decision = self.verdicts(level)["decision"]
         lines = [f"decision at {level:g} over n = {decision.index[0]:,} to {decision.index[-1]:,}"]
         for word in ("reject", "depends on the pairing", "do not reject"):
@@ -254,7 +272,13 @@ class RobustZCurve:
         return "\n".join(lines)
 
     def explain(self, level: float = 0.05) -> str:
-        """Return the curve in plain words, with what it does not say; `level` is that of the test."""
+        """Return the curve in plain words, with what it does not say.
+
+        Parameters
+        ----------
+        level : float
+            Of the test.
+        """
         from causalopt.problems.matching_words import curve_explanation
 
         return curve_explanation(self, check_level(level))
@@ -269,6 +293,8 @@ class RobustZCurve:
             hollow points; a bar at the foot marks where every pairing decides alike.
         ax : matplotlib Axes, optional
             Those of a new figure unless given; for "both" two.
+        **options
+            Those of the kind, as named above.
 
         Returns
         -------

@@ -195,16 +195,34 @@ class RobustZResult(Result):
         return self.maximum.is_exact and self.minimum.is_exact
 
     def alpha_robust(self, level: float = 0.05) -> bool:
-        """Whether the p-values of any two matchings differ by no more than the level ([ROBZ] section 2)."""
+        """Whether the p-values of any two matchings differ by no more than the level ([ROBZ] section 2).
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         low, high = self.p_interval
         return high - low <= check_level(level)
 
     def absolute_robust(self, level: float = 0.05) -> bool:
-        """Whether every matching leads to the same decision at the level."""
+        """Whether every matching leads to the same decision at the level.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         return self.decision(level) != "depends on the pairing"
 
     def decision(self, level: float = 0.05) -> str:
-        """Return what the matchings decide at a level: "reject", "do not reject", or "depends on the pairing"."""
+        """Return what the matchings decide at a level: "reject", "do not reject", or "depends on the pairing".
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
+        """
         low, high = self.p_interval
         if high <= check_level(level):
             return "reject"
@@ -215,6 +233,11 @@ class RobustZResult(Result):
 
         Two matchings that disagree prove that a conclusion is not robust. That it is robust needs bounds: it is proven
         where it would hold at the bounds of both extremes too.
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
         """
         level = check_level(level)
         least, most = p_value(self.maximum.bound), p_value(self.minimum.bound)
@@ -232,6 +255,11 @@ class RobustZResult(Result):
         true one does, however large its gap. Columns: `z`, `threshold`, `allowable` (distance of z to the threshold in
         the direction in which the true extreme may lie, infinite where it lies beyond already), `relative` (to |z|),
         `gap` (what is proven), and `decides` (whether the gap is within what is allowable).
+
+        Parameters
+        ----------
+        level : float
+            Significance level.
         """
         cut = threshold(check_level(level))
         rows = []

@@ -249,6 +249,11 @@ class SyntheticControlProblem(Problem):
         """Return the problem with other arguments; a penalty that was chosen stays as it is.
 
         `outcomes`, `treated`, `treatment_time` and `donors` may be among them.
+
+        Parameters
+        ----------
+        **changes : keyword arguments
+            Arguments of the constructor, with their new values.
         """
         arguments = self._arguments | {"donors": self.donors}
         if self.penalty_choice is not None:
@@ -270,12 +275,26 @@ class SyntheticControlProblem(Problem):
         return direct_program(self.fits)
 
     def index(self, label: Any, fit: Any = None) -> int:
-        """Return the position of a donor among the model's weights, in the fit of a treated unit (the first)."""
+        """Return the position of a donor among the model's weights, in the fit of a treated unit (the first).
+
+        Parameters
+        ----------
+        label : label
+            A donor.
+        fit : label, optional
+            The treated unit, where there are several.
+        """
         k = 0 if fit is None else self.labels.index(fit)
         return k * len(self.donors) + self.donors.index(label)
 
     def label(self, i: int) -> tuple[Any, Any]:
-        """Return the fit and the donor of weight number `i` of the model."""
+        """Return the fit and the donor of weight number `i` of the model.
+
+        Parameters
+        ----------
+        i : int
+            Position among the model's variables, from 0.
+        """
         k, j = divmod(i, len(self.donors))
         return self.labels[k], self.donors[j]
 

@@ -65,7 +65,17 @@ class SyntheticControlResult(Result):
 
     @classmethod
     def of(cls, problem: SyntheticControlProblem, result: Result, program: Program) -> SyntheticControlResult:
-        """Return a verified answer with labels; warn where the weights are not unique."""
+        """Return a verified answer with labels; warn where the weights are not unique.
+
+        Parameters
+        ----------
+        problem : SyntheticControlProblem
+            What was solved.
+        result : Result
+            The verified answer, in the program's order.
+        program : Program
+            What was solved.
+        """
         answer = cls(**result.fields(), problem=problem, program=program)
         notes = answer._notes()
         for note in notes:
@@ -205,7 +215,13 @@ class SyntheticControlResult(Result):
         return float(sum(self._losses()))
 
     def predictor_balance(self) -> pd.DataFrame:
-        """Return predictors of the treated, the synthetic control and the donors' mean, with their importance."""
+        """Return predictors of the treated, the synthetic control and the donors' mean, with their importance.
+
+        Raises
+        ------
+        OptionError
+            Where the fit is to the outcomes.
+        """
         problem = self.problem
         if problem.predictors is None:
             raise OptionError("This fit is to the outcomes, not to predictors=; look at `gaps` and `fit` instead.")
@@ -278,6 +294,11 @@ class SyntheticControlResult(Result):
         EffectRange
             Of several treated units each keeps within its own (1 + eta), and the mean effect is reported.
 
+        Raises
+        ------
+        OptionError
+            With an unsquared norm.
+
         Examples
         --------
         >>> import pandas as pd, causalopt as co
@@ -337,19 +358,57 @@ class SyntheticControlResult(Result):
     # ---- inference and robustness ----
 
     def placebo_in_space(self, *, max_fit_ratio: float | None = None, workers: int = 1) -> SpacePlacebo:
-        """Refit with each donor in the part of the treated unit; see `causalopt.inference.placebo.in_space`."""
+        """Refit with each donor in the part of the treated unit; see `causalopt.inference.placebo.in_space`.
+
+        Parameters
+        ----------
+        max_fit_ratio : float, optional
+            Leave placebos out whose error before the treatment is more than so many times that of the
+            treated unit.
+        workers : int
+            Processes to spread the fits over.
+
+        Returns
+        -------
+        SpacePlacebo
+            The p-value, and effects and errors by unit.
+        """
         from causalopt.inference.placebo import in_space
 
         return in_space(self, max_fit_ratio=max_fit_ratio, workers=workers)
 
     def placebo_in_time(self, times: Sequence[Any] | None = None, *, workers: int = 1) -> TimePlacebo:
-        """Refit as if treated earlier; see `causalopt.inference.placebo.in_time`."""
+        """Refit as if treated earlier; see `causalopt.inference.placebo.in_time`.
+
+        Parameters
+        ----------
+        times : sequence, optional
+            Earlier treatment times to pretend.
+        workers : int
+            Processes to spread the fits over.
+
+        Returns
+        -------
+        TimePlacebo
+            Effects and errors by placebo time.
+        """
         from causalopt.inference.placebo import in_time
 
         return in_time(self, times, workers=workers)
 
     def leave_one_out(self, *, workers: int = 1) -> LeaveOneOut:
-        """Refit without each donor that counts; see `causalopt.inference.placebo.leave_one_out`."""
+        """Refit without each donor that counts; see `causalopt.inference.placebo.leave_one_out`.
+
+        Parameters
+        ----------
+        workers : int
+            Processes to spread the fits over.
+
+        Returns
+        -------
+        LeaveOneOut
+            Effects without each donor, and their range.
+        """
         from causalopt.inference.placebo import leave_one_out
 
         return leave_one_out(self, workers=workers)
@@ -366,6 +425,8 @@ class SyntheticControlResult(Result):
             already). "range": the effect over all weights that fit nearly as well (option `eta`, a list).
         ax : matplotlib Axes, optional
             Those of a new figure unless given.
+        **options
+            Those of the kind, as named above.
 
         Returns
         -------

@@ -84,7 +84,15 @@ class License:
     detail: str = ""
 
     def obstacle(self, n_columns: int, n_rows: int, quadratic: bool) -> str | None:
-        """Return which limit a model of this size breaks, in words, or None where it fits."""
+        """Return which limit a model of this size breaks, in words, or None where it fits.
+
+        Parameters
+        ----------
+        n_columns, n_rows : int
+            Size of the model.
+        quadratic : bool
+            Whether anything in it is quadratic.
+        """
         if self.kind == "none":
             return f"no usable licence ({self.detail})" if self.detail else "no usable licence"
         limits = [("variables", n_columns, self.max_columns), ("constraint rows", n_rows, self.max_rows)]
@@ -128,11 +136,32 @@ class LiveModel(abc.ABC):
 
     @abc.abstractmethod
     def change(self, program: Program, changed: frozenset[str]) -> None:
-        """Take over the arrays of `program` that are named in `changed` (of `CHANGEABLE`)."""
+        """Take over the arrays of `program` that are named in `changed` (of `CHANGEABLE`).
+
+        Parameters
+        ----------
+        program : Program
+            The program as it is now.
+        changed : sequence of str
+            Which of its arrays are new, of `CHANGEABLE`.
+        """
 
     @abc.abstractmethod
     def solve(self, program: Program, options: SolveOptions) -> Solution:
-        """Solve the model as it is now, and return a `Solution`."""
+        """Solve the model as it is now, and return a `Solution`.
+
+        Parameters
+        ----------
+        program : Program
+            The program as it is now.
+        options : SolveOptions
+            What the user asks of the solve.
+
+        Returns
+        -------
+        Solution
+            The solver's claims, as from `Backend.solve`.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -192,20 +221,59 @@ class Backend(abc.ABC):
         return None
 
     def variant(self, name: str) -> Backend:
-        """Return the backend of the solver that the user named after a colon."""
+        """Return the backend of the solver that the user named after a colon.
+
+        Parameters
+        ----------
+        name : str
+            What stands after the colon.
+
+        Raises
+        ------
+        SolverNotAvailable
+            Where the backend is one solver, or does not know the name.
+        """
         raise SolverNotAvailable(f"{self.name!r} is one solver: write solver={self.name!r}, without {':' + name!r}.")
 
     def size(self, program: Program) -> tuple[int, int]:
-        """Return how many columns and rows the solver's own model will have, as its licence counts them."""
+        """Return how many columns and rows the solver's own model will have, as its licence counts them.
+
+        Parameters
+        ----------
+        program : Program
+            What is to be solved.
+        """
         return program.n_columns, program.n_rows
 
     def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
-        """Return the algorithms to try, in order: the next one is tried where verification refuses an answer."""
+        """Return the algorithms to try, in order: the next one is tried where verification refuses an answer.
+
+        Parameters
+        ----------
+        program : Program
+            What is to be solved.
+        options : SolveOptions
+            What the user asks of the solve.
+        """
         return ("",)
 
     @abc.abstractmethod
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Solve the program and return the solver's claims as arrays.
+
+        Parameters
+        ----------
+        program : Program
+            What to solve.
+        options : SolveOptions
+            What the user asks of the solve.
+        method : str
+            One of `methods`.
+
+        Returns
+        -------
+        Solution
+            The solver's claims, as arrays in the program's order.
 
         Raises
         ------
@@ -216,11 +284,39 @@ class Backend(abc.ABC):
         """
 
     def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
-        """Solve a Pyomo model itself and return claims, `x` in the order of `variables`; where `takes_models`."""
+        """Solve a Pyomo model itself and return claims, `x` in the order of `variables`; where `takes_models`.
+
+        Parameters
+        ----------
+        model : Pyomo model
+            What to solve.
+        variables : sequence of Pyomo variables
+            The order of `x` in the answer.
+        options : SolveOptions
+            What the user asks of the solve.
+
+        Returns
+        -------
+        Solution
+            The solver's claims; `x` in the order of `variables`.
+
+        Raises
+        ------
+        UnsupportedProblem
+            Where the backend solves programs only.
+        """
         raise UnsupportedProblem(f"{self.name} solves programs, not Pyomo models.")
 
     def session(self, program: Program, options: SolveOptions) -> LiveModel | None:
-        """Return a live model of the program, or None where each solve would start afresh."""
+        """Return a live model of the program, or None where each solve would start afresh.
+
+        Parameters
+        ----------
+        program : Program
+            The first program of the session.
+        options : SolveOptions
+            What the user asks of the solve.
+        """
         return None
 
     def advisories(self) -> list[str]:
@@ -228,7 +324,20 @@ class Backend(abc.ABC):
         return []
 
     def check_can_solve(self, program: Program) -> None:
-        """Raise where the class or size of the program is beyond this backend."""
+        """Raise where the class or size of the program is beyond this backend.
+
+        Parameters
+        ----------
+        program : Program
+            What is to be solved.
+
+        Raises
+        ------
+        UnsupportedProblem
+            Where it does not take the class.
+        LicenseError
+            Where the licence does not cover the size.
+        """
         problem_class = program.problem_class
         if problem_class not in self.classes:
             able = [b.name for b in installed_backends() if problem_class in b.classes]
@@ -245,7 +354,13 @@ class Backend(abc.ABC):
             )
 
     def fits(self, program: Program) -> bool:
-        """Return whether class and size of the program are within this backend's reach."""
+        """Return whether class and size of the program are within this backend's reach.
+
+        Parameters
+        ----------
+        program : Program
+            What is to be solved.
+        """
         return program.problem_class in self.classes and self.obstacle(program) is None
 
     def obstacle(self, program: Program) -> str | None:
@@ -253,6 +368,11 @@ class Backend(abc.ABC):
 
         What counts is what will be loaded: where the program as it stands is too large, it is reduced and split into
         its unconnected parts, as `solve` does, and each part has to fit.
+
+        Parameters
+        ----------
+        program : Program
+            What is to be solved.
         """
         license = self.license()
 
@@ -276,10 +396,20 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 def load_backend(name: str) -> Backend:
     """Return a registered backend, whether its solver is installed or not.
 
+    Parameters
+    ----------
+    name : str
+        One of `backend_names()`.
+
     Raises
     ------
     SolverNotAvailable
         Where the backend's own module cannot be loaded.
+
+    Examples
+    --------
+    >>> load_backend("highs").name
+    'highs'
     """
     entry = _entry_points()[name]
     try:
@@ -293,7 +423,13 @@ def load_backend(name: str) -> Backend:
 
 
 def backend_names() -> list[str]:
-    """Return the names of all registered backends, installed or not."""
+    """Return the names of all registered backends, installed or not.
+
+    Examples
+    --------
+    >>> "highs" in backend_names()
+    True
+    """
     return sorted(_entry_points())
 
 
@@ -301,6 +437,11 @@ def installed_backends() -> list[Backend]:
     """Return the backends of one solver each that is installed, open-source ones first.
 
     Backends that cannot be loaded are left out; `causalopt.solvers()` shows them.
+
+    Examples
+    --------
+    >>> installed_backends()[0].open_source
+    True
     """
     backends = []
     for name in _entry_points():
@@ -319,10 +460,20 @@ def _variant(name: str) -> Backend:
 def get_backend(name: str) -> Backend:
     """Return the backend of this name; a colon separates a family from one of its solvers (`pyomo:cbc`).
 
+    Parameters
+    ----------
+    name : str
+        A registered name, with a solver after a colon where the backend has several (`pyomo:cbc`).
+
     Raises
     ------
     SolverNotAvailable
         Where the name is unknown or its solver is not installed; the message lists what is.
+
+    Examples
+    --------
+    >>> get_backend("highs").package
+    'highspy'
     """
     family, colon, _ = name.partition(":")
     if family not in _entry_points():

@@ -134,6 +134,15 @@ class Capsule:
     def save(self, path: str | Path) -> Path:
         """Write the capsule; a file of that name is replaced at once, and never left half-written.
 
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Path
+            Of the file.
+
         Raises
         ------
         OptionError
@@ -157,6 +166,14 @@ class Capsule:
     def load(cls, path: str | Path) -> Capsule:
         """Read a capsule.
 
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Capsule
+
         Raises
         ------
         DataError
@@ -170,7 +187,16 @@ class Capsule:
         return _capsule(*unpack(content, str(path)), str(path))
 
     def check(self, tolerances: Tolerances | None = None) -> Verification:
-        """Recompute the recorded claim from the recorded program."""
+        """Recompute the recorded claim from the recorded program.
+
+        Parameters
+        ----------
+        tolerances : Tolerances, optional
+
+        Returns
+        -------
+        Verification
+        """
         claim = self.claim
         solution = Solution(
             claim.status, x=claim.x, objective=claim.objective, bound=claim.bound, row_dual=claim.row_dual
@@ -196,6 +222,11 @@ class Capsule:
         isolate : bool, optional
             In place of what is recorded.
         tolerances : Tolerances, optional
+
+        Returns
+        -------
+        Replay
+            The new result, and whether it agrees with what is recorded.
 
         Raises
         ------

@@ -69,6 +69,8 @@ def solve(
 
     Raises
     ------
+    OptionError, DataError
+        For a name or value that does not exist, or what is neither problem, model nor program.
     InfeasibleError
         For a `Problem` without solution, with an explanation in the study's terms.
     SolverNotAvailable, UnsupportedProblem, LicenseError

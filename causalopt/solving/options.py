@@ -68,7 +68,18 @@ class SolveOptions:
             raise OptionError(f"seed is {self.seed!r}; it must be zero or a positive whole number.")
 
     def check_start(self, n: int) -> Floats | None:
-        """Return the start as n finite floats, or None where there is none."""
+        """Return the start as n finite floats, or None where there is none.
+
+        Parameters
+        ----------
+        n : int
+            Number of columns of the program.
+
+        Raises
+        ------
+        DataError
+            Where it is not n finite values.
+        """
         if self.start is None:
             return None
         wanted = f"start must be {n} finite values, one per column of the program"
@@ -81,7 +92,13 @@ class SolveOptions:
         return start
 
     def replace(self, **changes: Any) -> SolveOptions:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes : keyword arguments
+            Fields by name, with their new values.
+        """
         return dataclasses.replace(self, **changes)
 
 
@@ -90,7 +107,22 @@ def _is_number(value: Any, kind: type = numbers.Real) -> bool:
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Word the message for a name that does not exist: the nearest ones that do, or all."""
+    """Word the message for a name that does not exist: the nearest ones that do, or all.
+
+    Parameters
+    ----------
+    what : str
+        What kind of name it is, in words.
+    name : str
+        What was given.
+    known : iterable of str
+        The names that exist.
+
+    Examples
+    --------
+    >>> unknown_name("solver", "hihgs", ["highs", "scip"])
+    "Unknown solver 'hihgs'. Did you mean 'highs'?"
+    """
     known = sorted(known)
     by_lower = {word.lower(): word for word in known}
     near = [by_lower[word] for word in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]

@@ -49,7 +49,15 @@ class Limit(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Termination:
-    """How a solve ended: what is known, which limit stopped it, and the solver's own word for it."""
+    """How a solve ended: what is known, which limit stopped it, and the solver's own word for it.
+
+    Attributes
+    ----------
+    reason : Reason
+    limit : Limit
+    raw : str
+        The solver's own word.
+    """
 
     reason: Reason
     limit: Limit = Limit.NONE
@@ -106,7 +114,13 @@ class Solution:
     peak_memory: int | None = None
 
     def replace(self, **changes: Any) -> Solution:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes : keyword arguments
+            Fields by name, with their new values.
+        """
         return dataclasses.replace(self, **changes)
 
 
@@ -117,12 +131,31 @@ class Ledger:
         self.seconds: dict[str, float] = {}
 
     def add(self, phase: str, seconds: float) -> None:
-        """Charge seconds to a phase."""
+        """Charge seconds to a phase.
+
+        Parameters
+        ----------
+        phase : str
+            One of `TimeLedger.phases()`.
+        seconds : float
+            Wall clock.
+        """
         self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Charge the time spent inside to a phase."""
+        """Charge the time spent inside to a phase.
+
+        Parameters
+        ----------
+        name : str
+            One of `TimeLedger.phases()`.
+
+        Returns
+        -------
+        context manager
+            Time inside it counts.
+        """
         start = perf_counter()
         try:
             yield
@@ -141,6 +174,11 @@ class TimeLedger:
     `data` reads and checks the input, `build` makes the Pyomo model, `compile` the program's arrays, `load` hands
     them to the solver, `solve` is the solver's own work (or the fast path's), `extract` reads its answer, and
     `verify` recomputes it.
+
+    Attributes
+    ----------
+    data, build, compile, load, solve, extract, verify : float
+        Seconds.
     """
 
     data: float = 0.0
@@ -167,7 +205,23 @@ class TimeLedger:
 
 
 def seconds(value: float) -> str:
-    """Write a duration for people: 1.23 s, 45.6 ms, 789 us."""
+    """Write a duration for people: 1.23 s, 45.6 ms, 789 us.
+
+    Parameters
+    ----------
+    value : float
+        Seconds.
+
+    Returns
+    -------
+    str
+        Three digits and the unit.
+
+    Examples
+    --------
+    >>> seconds(1.234), seconds(0.0456), seconds(0.000789)
+    ('1.23 s', '45.6 ms', '789 us')
+    """
     for factor, unit in ((1.0, "s"), (1e3, "ms")):
         if value * factor >= 1.0:
             return f"{value * factor:.3g} {unit}"
@@ -232,7 +286,13 @@ class Result:
         return self.status.reason is Reason.OPTIMAL
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes : keyword arguments
+            Fields by name, with their new values.
+        """
         return dataclasses.replace(self, **changes)
 
     def facts(self) -> dict[str, str]:

@@ -81,6 +81,22 @@ class Session:
 
         Changes stay for the next solve. Where the live model's answer does not survive verification, the program is
         solved afresh, and the result's warnings say so.
+
+        Parameters
+        ----------
+        **changes : arrays
+            New `c`, `lower`, `upper`, `row_lower` or `row_upper`, whole arrays or scalars; what is not
+            named stays.
+
+        Returns
+        -------
+        Result
+            Verified, as from `causalopt.solve`.
+
+        Raises
+        ------
+        DataError
+            Where the session is closed, or an array has another shape or name.
         """
         if not self._open_state:
             raise DataError("This session is closed; open a new one.")
@@ -139,7 +155,27 @@ class Session:
 
 
 def session(problem_or_model: Any, solver: str = "auto", *, formulation: str | None = None, **options: Any) -> Session:
-    """Open a session on a problem, a Pyomo model or a program; see `Session`."""
+    """Open a session on a problem, a Pyomo model or a program; see `Session`.
+
+    Parameters
+    ----------
+    problem_or_model : Problem, Pyomo model or Program
+        What is solved again and again.
+    solver : str
+        A backend, or "auto".
+    formulation : str, optional
+        One of the problem's formulations.
+    **options : optional
+        Fields of `SolveOptions`.
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> program = co.Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], row_lower=1.0)
+    >>> with co.session(program, "highs") as live:
+    ...     [live.solve(row_lower=float(demand)).objective for demand in (1, 2, 3)]
+    [1.0, 2.0, 3.0]
+    """
     if isinstance(problem_or_model, Program):
         return Session(problem_or_model, solver, **options)
     from causalopt.modeling.compile import compile_model

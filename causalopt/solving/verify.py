@@ -30,6 +30,13 @@ class Tolerances:
         Difference between claimed and recomputed objective, or bound and objective on the wrong side.
     optimality : float
         Duality gap and dual residual up to which an LP or convex QP counts as solved, if `gap` asks for no less.
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> program = co.Program.from_arrays([1.0], lower=2.0)
+    >>> co.solve(program, "highs", tolerances=Tolerances(feasibility=1e-9)).objective
+    2.0
     """
 
     feasibility: float = 1e-6

@@ -103,7 +103,13 @@ class Case:
         return ", ".join([str(self.problem_class), *sorted(self.abilities)])
 
     def obstacle(self, backend: Backend) -> str | None:
-        """Return why the case does not apply to a backend, or None where it does."""
+        """Return why the case does not apply to a backend, or None where it does.
+
+        Parameters
+        ----------
+        backend : Backend
+            The backend asked.
+        """
         if self.problem_class not in backend.classes:
             return f"does not solve a {self.problem_class}"
         missing = sorted(self.abilities - backend.abilities)

@@ -58,7 +58,30 @@ class Recorder(Backend):
 def breaches(
     backend: Backend, program: Program, options: SolveOptions, solution: Any, seconds: float | None = None
 ) -> list[str]:
-    """Return, in words, where a solution breaks the contract of `Backend.solve`."""
+    """Return, in words, where a solution breaks the contract of `Backend.solve`.
+
+    Parameters
+    ----------
+    backend : Backend
+        Who answered.
+    program : Program
+        What was to be solved.
+    options : SolveOptions
+        What was asked of the solve.
+    solution : object
+        What came back.
+    seconds : float, optional
+        Wall clock that the call took.
+
+    Examples
+    --------
+    >>> from causalopt.solving.backend import get_backend
+    >>> highs, program = get_backend("highs"), Program.from_arrays([1.0], lower=2.0)
+    >>> breaches(highs, program, SolveOptions(), highs.solve(program, SolveOptions()))
+    []
+    >>> breaches(highs, program, SolveOptions(), None)
+    ['solve returned a NoneType, not a Solution']
+    """
     if not isinstance(solution, Solution):
         return [f"solve returned a {type(solution).__name__}, not a Solution"]
     found = [*_of_termination(solution), *_of_arrays(backend, program, solution)]

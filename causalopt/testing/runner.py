@@ -41,7 +41,17 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one case on one backend."""
+    """What became of one case on one backend.
+
+    Attributes
+    ----------
+    case : Case
+    status : Status
+    detail : str
+        What is wrong, or why the case does not apply or is excluded.
+    seconds : float
+        Wall clock.
+    """
 
     case: Case
     status: Status
@@ -51,7 +61,14 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All cases on one backend."""
+    """All cases on one backend.
+
+    Attributes
+    ----------
+    backend, version, license : str
+    outcomes : tuple of Outcome
+        One a case, in the order of the cases.
+    """
 
     backend: str
     version: str
@@ -68,7 +85,15 @@ class Report:
         return [outcome for outcome in self.outcomes if outcome.status is Status.FAILED]
 
     def count(self, status: Status, family: str | None = None) -> int:
-        """Return how many cases (of one family) have a status."""
+        """Return how many cases (of one family) have a status.
+
+        Parameters
+        ----------
+        status : Status
+            What is counted.
+        family : str, optional
+            One of `FAMILIES`; all by default.
+        """
         return sum(o.status is status and family in (None, o.case.family) for o in self.outcomes)
 
 
@@ -139,12 +164,35 @@ def run_all(
         Backend name -> case name -> why.
     left_out : mapping, optional
         Backend name -> why it is not run. One that is registered and installed cannot be missing otherwise.
+
+    Returns
+    -------
+    list of Report
+        One a backend; false where a case failed.
+
+    Examples
+    --------
+    >>> from causalopt.solving.backend import backend_names
+    >>> reports = run_all(left_out={name: "not shown" for name in runnable() if name != "highs"})
+    >>> [report.backend for report in reports], all(reports)
+    (['highs'], True)
     """
     return [run(name, exclude=(exclude or {}).get(name)) for name in runnable(left_out)]
 
 
 def runnable(left_out: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of all backends to run: those of one solver each, and the tested variants of the others."""
+    """Return the names of all backends to run: those of one solver each, and the tested variants of the others.
+
+    Parameters
+    ----------
+    left_out : mapping, optional
+        Backend name -> why it is not run.
+
+    Examples
+    --------
+    >>> "highs" in runnable()
+    True
+    """
     names = [name for name in backend_names() if load_backend(name).is_installed()]
     variants = {name: [f"{name}:{v}" for v in load_backend(name).tested_variants] for name in names}
     every = [variant for name in names for variant in variants[name] or [name]]
@@ -152,7 +200,20 @@ def runnable(left_out: Mapping[str, str] | None = None) -> list[str]:
 
 
 def missing(ran: Sequence[str], left_out: Mapping[str, str] | None = None) -> list[str]:
-    """Return the backends that are registered and installed, but neither ran nor were left out with a reason."""
+    """Return the backends that are registered and installed, but neither ran nor were left out with a reason.
+
+    Parameters
+    ----------
+    ran : sequence of str
+        Names of the backends that ran.
+    left_out : mapping, optional
+        Backend name -> why it is not run.
+
+    Examples
+    --------
+    >>> missing(runnable())
+    []
+    """
     families = {name.partition(":")[0] for name in (*ran, *(left_out or {}))}
     return [name for name in backend_names() if name not in families and load_backend(name).is_installed()]
 

@@ -1,0 +1,1 @@
+"""Commands for people who work on causalopt; no part of the package."""
