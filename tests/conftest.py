@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+#: Doctests are looked for in every module of the tests, and two of one name cannot both be imported.
+collect_ignore_glob = ["conftest.py"]
+
 
 @pytest.fixture(scope="session")
 def shared_data():

@@ -33,6 +33,10 @@ def test_code_of_the_page_runs_and_prints_what_it_says(page, monkeypatch, reques
             exec(compile("\n" * (line - 1) + match[1], str(page), "exec"), namespace)
         if match[2] is not None:
             assert printed.getvalue().split() == match[2].split()
+    if "plot" in text:
+        import matplotlib.pyplot as plt
+
+        plt.close("all")
 
 
 def test_links_within_the_repository_lead_somewhere():
