@@ -89,6 +89,6 @@ def items(runs: pd.DataFrame) -> pd.DataFrame:
 
 def unsettled(runs: pd.DataFrame) -> pd.DataFrame:
     """Return every item and solver with runs that settled nothing, and what the first of them said."""
-    own = runs[~runs["success"] & ~((runs["kind"] == "heuristic") & (runs["status"] == Status.UNPROVEN))]
+    own = runs[~runs["ended"]]
     grouped = own.groupby([*ITEM, "solver", "kind", "status"])
     return pd.DataFrame({"runs": grouped.size(), "what it said": grouped["detail"].first()}).reset_index()

@@ -117,9 +117,8 @@ def scaling(runs: pd.DataFrame, looks: Mapping[str, dict[str, Any]]) -> list[Cha
     for (suite, problem, formulation), group in own.groupby(growth.FAMILY):
         if group["size"].nunique() < 3:
             continue
-        done = group["success"] | ((group["kind"] == "heuristic") & (group["status"] == "unproven"))
-        grouped = group.assign(done=done).groupby(["solver", "size"])
-        cells = pd.DataFrame({"seconds": grouped["seconds"].median(), "done": grouped["done"].mean() > 0.5})
+        grouped = group.groupby(["solver", "size"])
+        cells = pd.DataFrame({"seconds": grouped["seconds"].median(), "done": grouped["ended"].mean() > 0.5})
         data, failures = [], False
         for solver in (s for s in looks if s in cells.index.get_level_values("solver")):
             mine = cells.loc[solver].sort_index()

@@ -191,8 +191,9 @@ NOTES = {
     "Best by problem": "Of the exact methods that settle most items of a problem, the one of the smallest shifted "
     "geometric mean (shift 1 ms); beside it the best solver, and the best that is open source. In brackets: items "
     "settled and verified, of all; below: what its least sure answer is worth.",
-    "Success and correctness": "success: settled and verified, of those attempted. correct: claims that survived, of "
-    "all claims. Unsupported classes and licences that are too small count as not attempted.",
+    "Success and correctness": "success: settled and verified, of those attempted that could be; heuristics, and "
+    "heuristic formulations, prove nothing. correct: claims that survived, of all claims. Unsupported classes and "
+    "licences that are too small count as not attempted.",
     "Shifted geometric means": "exp(mean log(t + s)) - s over the items attempted; failures are charged the limit. "
     "'to best' is the ratio to the fastest on the same items. Exact methods and peers; heuristics are apart.",
     "Performance profiles": "Share of items settled within this multiple of the fastest time (Dolan and Moré 2002), of "

@@ -12,13 +12,13 @@ FAMILY = ["suite", "problem", "formulation"]
 def exponents(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return the exponents b of  seconds = a size^b,  by least squares on logarithms, with their intervals.
 
-    Fitted to the median seconds of each size (over seeds and repetitions) where all runs succeeded: sizes at which a
+    Fitted to the median seconds of each size (over seeds and repetitions) where all runs ended well: sizes at which a
     solver stops are listed as `failed from`, they do not enter. Needs three sizes.
     """
     rows = []
     own = runs[runs["size"].notna() & runs["attempted"] & (runs["kind"] != "heuristic")]
     for key, group in own.groupby([*FAMILY, "solver"]):
-        whole = group.groupby("size")["success"].all()
+        whole = group.groupby("size")["ended"].all()
         failed = whole.index[~whole]
         median = group.groupby("size")["seconds"].median()[whole]
         median = median[median > 0]

@@ -33,8 +33,9 @@ def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
     A verified solution of a program refutes each claim of optimality or of a bound that it beats, and each claim that
     there is no solution. Two programs are the same where their fingerprints are.
 
-    Adds the columns `success` (status ok, after this), `attempted`, `claimed` (a claim that could be wrong was made)
-    and `seconds` (load, solve and extract; the limit where the run failed, which a heuristic without proof has not).
+    Adds the columns `success` (status ok, after this), `attempted`, `claimed` (a claim that could be wrong was made),
+    `ended` (a success, or the verified answer of a heuristic, or of a formulation whose optimum need not be that of the
+    problem: neither can prove more) and `seconds` (load, solve and extract; the limit where the run did not end so).
     """
     runs = runs.copy()
     refuted = _refuted(runs, tolerance)
@@ -46,8 +47,9 @@ def judged(runs: pd.DataFrame, tolerance: float = DISAGREEMENT) -> pd.DataFrame:
     with_claim = [Status.OK, Status.WRONG, Status.UNPROVEN, Status.LIMIT_WITH_INCUMBENT]
     runs["claimed"] = runs["status"].isin([str(s) for s in with_claim])
     taken = runs[list(SOLVER_PHASES)].sum(axis=1)
-    done = runs["success"] | ((runs["kind"] == "heuristic") & (runs["status"] == Status.UNPROVEN))
-    runs["seconds"] = np.where(done, taken, runs["time_limit"])
+    unprovable = (runs["kind"] == "heuristic") | (runs["exact"] == 0)
+    runs["ended"] = runs["success"] | (unprovable & (runs["status"] == Status.UNPROVEN))
+    runs["seconds"] = np.where(runs["ended"], taken, runs["time_limit"])
     return runs
 
 
@@ -82,8 +84,9 @@ def _refuted(runs: pd.DataFrame, tolerance: float) -> dict[Any, str]:
 def rates(runs: pd.DataFrame) -> pd.DataFrame:
     """Return by solver: how often it was asked, attempted and succeeded, and how many of its claims were right.
 
-    `success` is the share of attempted runs that were settled and verified; `correct`, of those that claimed anything,
-    the share whose claim survived. Each status is counted beside them.
+    `success` is the share of attempted runs that were settled and verified, of those that could be: what heuristics,
+    and formulations that are heuristic, end with is counted as unproven only. `correct` is, of those that claimed
+    anything, the share whose claim survived. Each status is counted beside them.
     """
     rows = {}
     for solver, own in runs.groupby("solver"):
@@ -92,7 +95,7 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
         rows[solver] = {
             "runs": len(own),
             "attempted": len(attempted),
-            "success": attempted["success"].mean() if len(attempted) else np.nan,
+            "success": attempted.loc[attempted["success"] | ~attempted["ended"], "success"].mean(),
             "correct": 1.0 - wrong / len(claimed) if len(claimed) else np.nan,
             **{str(s): int((own["status"] == s).sum()) for s in Status},
         }

@@ -55,7 +55,9 @@ def rows_of(path, suite=None):
         row["status"] = "wrong"
     for row in rows:
         row["taken"] = row["load"] + row["solve"] + row["extract"]
-        row["done"] = row["status"] == "ok" or (row["kind"] == "heuristic" and row["status"] == "unproven")
+        row["done"] = row["status"] == "ok" or (
+            (row["kind"] == "heuristic" or not row["exact"]) and row["status"] == "unproven"
+        )
         row["seconds"] = row["taken"] if row["done"] else row["time_limit"]
         row["attempted"] = row["status"] not in NOT_ATTEMPTED
         row["item"] = (row["suite"], row["instance"], row["formulation"])
@@ -136,6 +138,11 @@ def tables(rows):
     }
 
 
+def share(truths):
+    truths = list(truths)
+    return sum(truths) / len(truths) if truths else None
+
+
 def rates(rows):
     found = {}
     for (solver,), own in groups(rows, "solver").items():
@@ -145,7 +152,7 @@ def rates(rows):
             "kind": own[0]["kind"],
             "runs": len(own),
             "attempted": len(tried),
-            "success": sum(r["status"] == "ok" for r in tried) / len(tried) if tried else None,
+            "success": share(r["status"] == "ok" for r in tried if r["status"] == "ok" or not r["done"]),
             "correct": sum(r["status"] != "wrong" for r in claims) / len(claims) if claims else None,
             **{s: sum(r["status"] == s for r in own) for s in STATUSES if any(r["status"] == s for r in rows)},
         }
@@ -325,11 +332,7 @@ def growth(rows):
     found = {}
     for key, own in groups(rows, "suite", "problem", "formulation", "solver").items():
         sizes = groups(own, "size")
-        good = {
-            s: statistics.median(r["seconds"] for r in g)
-            for (s,), g in sizes.items()
-            if all(r["status"] == "ok" for r in g)
-        }
+        good = {s: statistics.median(r["seconds"] for r in g) for (s,), g in sizes.items() if all(r["done"] for r in g)}
         failed = [s for (s,) in sizes if s not in good]
         x, y = [math.log(s) for s in good], [math.log(v) for v in good.values()]
         slope = None
