@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from causalopt.bench.commands import app as bench_app
 from causalopt.commands import balance, bootstrap, factorial, replay, robust_z, solvers, synth
@@ -36,8 +37,20 @@ command(app, "solvers")(solvers.solvers)
 app.add_typer(bench_app, name="bench")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from causalopt import __version__
+
+        print(f"causalopt {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main() -> None:
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     """Keep the commands apart from the application's own help."""
 
 
@@ -91,7 +104,7 @@ def demo(
             solver=solver,
         )
     except CausaloptError as error:
-        console.print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False)
+        console.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"), highlight=False)
         raise typer.Exit(1) from None
     treated = int(df["treat"].sum())
     console.print(

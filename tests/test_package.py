@@ -83,3 +83,19 @@ def test_a_backend_that_cannot_be_loaded_is_shown_and_breaks_nothing_else(monkey
     with pytest.raises(co.SolverNotAvailable, match="cannot be loaded"):
         co.solve(co.Program.from_arrays([1.0]), "haunted")
     backend.load_backend.cache_clear()
+
+
+def test_the_version_is_an_option():
+    out = CliRunner().invoke(app, ["--version"])
+    assert out.exit_code == 0 and out.output.strip() == f"causalopt {co.__version__}"
+
+
+def test_demo_without_its_data_says_which_extra_brings_it(monkeypatch):
+    import causalopt.datasets
+
+    def missing():
+        raise co.DataError("This data comes with the package causaldata: pip install causalopt[demo].")
+
+    monkeypatch.setattr(causalopt.datasets, "nsw_with_cps_controls", missing)
+    out = CliRunner().invoke(app, ["demo"])
+    assert out.exit_code == 1 and "causalopt[demo]" in out.output

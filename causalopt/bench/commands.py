@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from causalopt.errors import CausaloptError
+from causalopt.errors import CausaloptError, OptionError
 
 app = typer.Typer(help="Benchmarks: run suites of instances, and report what they say.", no_args_is_help=True)
 
@@ -44,6 +44,11 @@ def list_suites(
     with _errors():
         if suite is None:
             suites = [load_suite(name) for name in suite_names()]
+            if not suites:
+                raise OptionError(
+                    "No suites are here: they are in the folder benchmarks/suites of the source. Set "
+                    "CAUSALOPT_SUITES to that folder, or to one with suites of your own."
+                )
             rows: list[dict[str, Any]] = [
                 {"suite": s.name, "instances": len(s.instances), "time limit": s.time_limit, "what": s.description}
                 for s in suites

@@ -15,7 +15,7 @@ from causalopt.problems.copula_result import CopulaResult
 from causalopt.solving.options import unknown_name
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BootstrapResult:
     """An estimated effect with intervals for the uncertainty of the randomization.
 
@@ -90,6 +90,10 @@ class BootstrapResult:
     def variance(self) -> float:
         """V*, the variance of the estimate under the method of the result."""
         return float(self.table.loc[self.method, "variance"])
+
+    def __repr__(self) -> str:
+        """Return the summary: what a prompt or a notebook shows."""
+        return f"{type(self).__name__}\n{self.summary()}"
 
     def summary(self) -> str:
         """Return the result in a few lines of plain text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from causalopt.solving.verify import Proof
 from causalopt.solving.words import listing, plural, wrapped
 
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ def explanation(result: BootstrapResult) -> str:
     proof = ""
     if result.copula is not None:
         worst = result.copula
-        proof = (
-            "The method 'optimal' rests on the outcomes under which the estimate varies most, "
-            + (
-                "proven to be the worst case."
-                if worst.is_optimal
-                else "the worst found, not proven to be the worst case."
-            )
-            + " Ask the result's copula for its own explanation."
+        proof = "The method 'optimal' rests on the outcomes under which the estimate varies most, " + (
+            "the worst found, not proven to be the worst case."
+            if not worst.is_optimal
+            else "proven to be the worst case: certified by causalopt."
+            if worst.verification is not None and worst.verification.proof is Proof.CERTIFIED
+            else f"the worst case as claimed by {worst.solver}."
         )
     notes = " ".join(f"{name}: {note}" for name, note in result.notes.items())
     silent = (

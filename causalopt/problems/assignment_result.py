@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from causalopt.solving.words import Words
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AssignmentResult(Result):
     """Pairs of least or largest total cost.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ACTIVE = 1e-4
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BalanceResult(Result):
     """Balancing weights.
 
@@ -307,6 +307,11 @@ class BalanceResult(Result):
         return means[0] - (means[1] if second is not None else 0.0)
 
     def _outcome(self, outcome: Any) -> Floats:
+        if isinstance(outcome, str) and outcome in self.problem.names:
+            raise DataError(
+                f"The outcome {outcome!r} is among the covariates that were balanced: its difference is what the "
+                "tolerance left of it. Take it out of the covariates."
+            )
         return read_outcome(outcome, self.weights.index, self.data)
 
     def words(self) -> Words:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from causalopt.solving.words import Words
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class CopulaResult(Result):
     """The largest variance of the estimator, and the potential outcomes that attain it.
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 VARIANCES = ("adjusted", "plain", "bootstrap")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FactorialResult(Result):
     """Weights under which the factors look randomized.
 

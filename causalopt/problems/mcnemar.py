@@ -176,7 +176,7 @@ class RobustMcNemarProblem(Problem):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RobustMcNemarResult(Result):
     """The extremes of McNemar's statistic over all matchings with n discordant pairs.
 

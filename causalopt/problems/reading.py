@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ def require_columns(data: Any, names: Iterable[Any]) -> None:
     if not isinstance(data, pd.DataFrame):
         raise DataError(f"The data must be a pandas DataFrame, not {type(data).__name__}: pd.DataFrame(...) makes one.")
     for name in names:
+        if not isinstance(name, Hashable):
+            raise DataError(f"Columns are named here, but a {type(name).__name__} was given: add it to the data first.")
         if name not in data.columns:
             raise DataError(unknown_name("column", str(name), map(str, data.columns)))
 
@@ -125,14 +127,14 @@ def read_treatment(treatment: Any, index: pd.Index, estimand: str, treated: Any 
 
 
 def treated_code(levels: Sequence[Any], treated: Any, estimand: str) -> int | None:
-    """Return the number of the treated group, or None; of two numbers the larger is treated."""
+    """Return the number of the treated group, or None; of 0 and 1, or false and true, the latter is treated."""
     if treated is not None:
         if treated not in levels:
             raise DataError(f"treated={treated!r} is not a value of the treatment, which takes {list(levels)}.")
         return levels.index(treated)
     if len(levels) != 2:
         return None
-    if not all(isinstance(level, int | float | bool) for level in levels):
+    if list(levels) != [0, 1]:
         if estimand in ("ATT", "ATC"):
             raise DataError(f"Which of {levels[0]!r} and {levels[1]!r} is treated? Say treated={levels[1]!r}.")
         return None

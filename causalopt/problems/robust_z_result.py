@@ -154,7 +154,7 @@ def verified_pairs(problem: RobustZProblem, side: str, flow: Ints, claimed: floa
     return z, i, j
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RobustZResult(Result):
     """The extremes of Z over all matchings of n pairs.
 

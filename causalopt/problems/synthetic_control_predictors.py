@@ -133,6 +133,13 @@ def predictors_from_columns(
             absent = [t for t in several if not (df[time] == t).any()]
             if absent:
                 raise DataError(f"Predictor {column!r} asks for time {absent[0]!r}, which is not in the data.")
+            late = [t for t in several if not t < treatment_time]
+            if late:
+                raise DataError(
+                    f"Predictor {column!r} asks for time {late[0]!r}, which is not before the treatment "
+                    f"({treatment_time!r}): what the treatment may have changed does not predict what would have been "
+                    "without it. Take times before."
+                )
             key = f"{column} {several[0]}" + (f" to {several[-1]}" if len(several) > 1 else "")
             rows = df[time].isin(several)
         if df[column].dtype.kind not in "fiub":

@@ -50,7 +50,7 @@ class EffectRange:
         return f"{self.lower:.6g} to {self.upper:.6g} over all weights within {self.eta:.4g} of the best fit"
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SyntheticControlResult(Result):
     """A synthetic control, or one for each of several treated units.
 

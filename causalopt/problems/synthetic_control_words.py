@@ -28,7 +28,7 @@ def words(result: SyntheticControlResult) -> Words:
     rmspe = listing([f"{value:.6g}" for value in fit["pre rmspe"]])
     answer = (
         f"The effect, as the mean gap over {plural(after, 'time')} since then, is {result.att:.6g}. Before the "
-        f"treatment the root mean square gap is {rmspe}. An effect of that size may be chance."
+        f"treatment the root mean square gap is {rmspe}: a mean gap no larger than that says little."
     )
     heavy = result.weight_table.abs().max(axis=1).sort_values(ascending=False, kind="stable")
     heavy = heavy[heavy > COUNTS]

@@ -228,7 +228,7 @@ def seconds(value: float) -> str:
     return f"{value * 1e6:.0f} us"
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result:
     """A verified answer.
 
@@ -279,6 +279,10 @@ class Result:
     def __bool__(self) -> bool:
         """Return whether there is a solution."""
         return self.status.has_solution
+
+    def __repr__(self) -> str:
+        """Return the summary: what a prompt or a notebook shows."""
+        return f"{type(self).__name__}\n{self.summary()}"
 
     @property
     def is_optimal(self) -> bool:

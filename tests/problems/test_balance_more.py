@@ -336,3 +336,29 @@ def test_row_labels_are_shown_as_they_are(study):
     twice = pd.concat([study, study])
     with pytest.raises(co.DataError, match=f"Row label {study.index[0]} occurs more than once"):
         co.balance(twice, treatment="t", covariates=NAMES)
+
+
+def test_of_two_numbers_only_one_beside_zero_is_treated_without_being_named(study):
+    coded = study.assign(t=study["t"].map({1: 1, 0: 2}))
+    with pytest.raises(co.DataError, match="Which of 1 and 2 is treated"):
+        co.balance(coded, treatment="t", covariates=NAMES)
+    named = co.balance(coded, treatment="t", covariates=NAMES, treated=1, tolerance=0.05)
+    plain = co.balance(study, treatment="t", covariates=NAMES, tolerance=0.05)
+    np.testing.assert_allclose(named.weights, plain.weights, atol=1e-9)
+
+
+def test_an_outcome_among_the_covariates_is_refused(study):
+    result = co.balance(study, treatment="t", covariates=NAMES, tolerance=0.05)
+    with pytest.raises(co.DataError, match=f"outcome '{NAMES[0]}' is among the covariates"):
+        result.estimate(NAMES[0])
+
+
+def test_a_column_is_named_not_given(study):
+    with pytest.raises(co.DataError, match="Columns are named here, but a Series was given"):
+        co.balance(study, treatment=study["t"], covariates=NAMES)
+
+
+def test_a_prompt_shows_the_summary(study):
+    result = co.balance(study, treatment="t", covariates=NAMES, tolerance=0.05)
+    assert repr(result) == f"BalanceResult\n{result.summary()}"
+    assert repr(co.solve(co.Program.from_arrays([1.0]), "highs")).startswith("Result\nstatus")

@@ -212,6 +212,8 @@ def test_predictors_from_columns_name_what_is_missing(long):
         co.synthetic_control(long, predictors=[("sales", 1985)], **arguments)
     with pytest.raises(co.DataError, match="named twice"):
         co.synthetic_control(long, predictors=["sales", "sales"], **arguments)
+    with pytest.raises(co.DataError, match="asks for time 1995, which is not before the treatment"):
+        co.synthetic_control(long, predictors=[("sales", [1994, 1995])], **arguments)
 
 
 # ---- results ----
