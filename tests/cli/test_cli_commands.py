@@ -249,7 +249,8 @@ CALLS = {
 }  # fmt: skip
 
 
-ROBUST = ["study.csv", "--outcome", "wage", "--treatment", "treat", "--exact", "race"]
+ROBUST = ["study.csv", "--outcome", "wage", "--treatment", "treat", "--exact", "race,site", "--caliper", "age=2",
+          "--rounding", "1"]  # fmt: skip
 EXPLAINED = {name: (name, *call) for name, call in CALLS.items()} | {
     "one n": ("robust-z", "study", [*ROBUST, "--pairs", "3"]),
     "curve": ("robust-z", "study", [*ROBUST, "--pairs", "2,3"]),
