@@ -20,7 +20,7 @@ import scipy.sparse as sp
 
 from causalopt.errors import CausaloptWarning, SolverFailure
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
-from causalopt.solving.attempts import limit_notes, refusal, solve_program, verified_result
+from causalopt.solving.attempts import limit_notes, refusal, solve_program, unused_options, verified_result
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
@@ -197,7 +197,8 @@ def solve_program_by_tangents(
         verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
     if not check.passed:
         raise refusal(f"{backend.name} {backend.version()} by tangents", solution, check)
-    notes = limit_notes(backend, verified, check)
+    for_the_loop = options.replace(start=None, time_limit=None)  # which uses these two itself, on every backend
+    notes = unused_options(backend, for_the_loop) + limit_notes(backend, verified, check)
     for note in notes:
         warnings.warn(note, CausaloptWarning, stacklevel=5)
     if program.problem_class not in backend.classes:

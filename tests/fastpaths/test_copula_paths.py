@@ -13,11 +13,11 @@ from causalopt.fastpaths import alternating, rearrangement
 from causalopt.fastpaths.branching import OneHot, branch_and_bound
 from causalopt.problems.copula_diagonal import tuned_diagonal
 from causalopt.problems.copula_rows import factor, scaled_diagonal
-from causalopt.solving.backend import get_backend
+from causalopt.solving.backend import Ability, get_backend
 from causalopt.solving.branching import BranchProof, ProofNode, proven_bound
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Reason, Solution, Termination
-from causalopt.solving.tangents import solve_by_tangents
+from causalopt.solving.result import Ledger, Reason, Solution, Termination
+from causalopt.solving.tangents import solve_by_tangents, solve_program_by_tangents
 from causalopt.solving.verify import Proof, verify
 
 
@@ -138,6 +138,19 @@ def test_tangents_find_infeasibility():
     impossible = impossible.replace(upper=np.append(np.zeros(3), program.upper[3:]))
     solution = solve_by_tangents(impossible, SolveOptions(), backend=get_backend("highs"))
     assert solution.termination.reason is Reason.INFEASIBLE
+
+
+def test_tangents_say_which_options_had_no_effect():
+    class Bare(type(get_backend("highs"))):
+        abilities = frozenset(Ability) - {Ability.SEED, Ability.THREADS, Ability.START, Ability.TIME_LIMIT}
+
+    program, best, _ = one_hot_program(0)
+    options = SolveOptions(seed=3, threads=4, time_limit=60.0)  # the loop keeps the time by itself
+    with pytest.warns(co.CausaloptWarning, match="cannot use") as caught:
+        result = solve_program_by_tangents(program, Bare(), options, None, Ledger(), "it was asked for")
+    words = [f"highs cannot use {name}; it had no effect." for name in ("seed", "threads")]
+    assert [str(w.message) for w in caught] == words and result.warnings == tuple(words)
+    assert result.objective == pytest.approx(best, rel=1e-7, abs=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(8))
