@@ -87,7 +87,7 @@ class IsolatedBackend(Backend):
         Raises
         ------
         OptionError
-            Where the memory limit is smaller than the program itself.
+            Where the memory limit is smaller than the program itself, or an option cannot be sent to a process.
         SolverFailure
             Where the process crashes, with the last lines that it wrote.
         """
@@ -141,6 +141,8 @@ class _Child:
         start: Callable[[int], Any] = start_process,
     ) -> None:
         self.options = options
+        quiet = options.replace(on_incumbent=None, on_log=None, log=True)
+        asked = _pickled(backend, quiet, method)  # before there is a child, which would wait for it
         # The child's output of any kind is shown only if it crashes.
         read_end, write_end = os.pipe()
         self.process = start(write_end)
@@ -148,22 +150,28 @@ class _Child:
         self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.lines: deque[str] = deque(maxlen=40)
         self.incumbent: tuple[Any, float, float] | None = None
-        quiet = options.replace(on_incumbent=None, on_log=None, log=True)
-        job = (backend, program.replace(columns=(), rows=()), quiet, method)
         self.threads = [
-            threading.Thread(target=self._send, args=(job,), daemon=True),
+            threading.Thread(target=self._send, args=(asked, program.replace(columns=(), rows=())), daemon=True),
             threading.Thread(target=self._receive, args=(os.fdopen(read_end, "rb"),), daemon=True),
             threading.Thread(target=self._listen, daemon=True),
         ]
         for thread in self.threads:
             thread.start()
 
-    def _send(self, job: tuple[Any, ...]) -> None:
+    def _send(self, asked: bytes, program: Program) -> None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # the child has died: `_receive` sees that
+        try:
             pickle.dump(list(sys.path), self.process.stdin)  # first, since the job may need it to be read
-            pickle.dump(job, self.process.stdin, protocol=5)
+            self.process.stdin.write(asked)
+            pickle.dump(program, self.process.stdin, protocol=5)  # not copied before, since it may be large
             self.process.stdin.flush()  # but not closed: its end tells the child that its parent has gone
+        except BrokenPipeError:
+            pass  # the child has died: `_receive` sees that
+        except Exception as error:  # the child would wait for the rest for ever
+            self._fail(f"The program cannot be sent to the solver's process ({type(error).__name__}: {error}).")
+
+    def _fail(self, why: str) -> None:
+        self.messages.put(("error", SolverFailure(why)))
 
     def _receive(self, stream: BinaryIO) -> None:
         with stream:
@@ -172,6 +180,9 @@ class _Child:
                     self.messages.put(pickle.load(stream))
                 except (EOFError, pickle.UnpicklingError):
                     self.messages.put(("gone", None))
+                    return
+                except Exception as error:  # a message's own class may raise anything when it is read
+                    self._fail(f"A message of the solver's process cannot be read ({type(error).__name__}: {error}).")
                     return
 
     def _listen(self) -> None:
@@ -232,7 +243,7 @@ class _Child:
     def _report_crash(self) -> None:
         code = self.process.wait()
         self.threads[2].join(timeout=1.0)
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         last = "".join(self.lines).strip() or "it wrote nothing"
         raise SolverFailure(f"The solver's process crashed ({how}). Its last words:\n{last}")
 
@@ -248,6 +259,35 @@ class _Child:
                     stream.close()
         for thread in self.threads:
             thread.join(timeout=1.0)
+
+
+def _pickled(backend: Backend, options: SolveOptions, method: str) -> bytes:
+    try:
+        return pickle.dumps((backend, options, method), protocol=5)
+    except Exception as error:  # an object may raise anything when it is pickled
+        culprits = [
+            f"solver option {name!r}" for name, value in options.solver_options.items() if not _can_be_sent(value)
+        ]
+        what = ", ".join(culprits) or f"the backend {backend.name!r}"
+        raise OptionError(
+            f"isolate=True sends the solver and its options to another process, and {what} cannot be sent "
+            f"({type(error).__name__}: {error}). Leave it out, or solve without isolate."
+        ) from None
+
+
+def _can_be_sent(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # as above
+        return False
+    return True
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal between the first and the last has no name
+        return str(number)
 
 
 def resident_bytes(pid: int) -> int:
@@ -270,7 +310,8 @@ def work(messages: int) -> None:
             pipe.flush()
 
     sys.path[:] = pickle.load(sys.stdin.buffer)
-    backend, program, options, method = pickle.load(sys.stdin.buffer)
+    backend, options, method = pickle.load(sys.stdin.buffer)
+    program = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _be_killed_with_parent()
     send("started", None)

@@ -2,11 +2,13 @@
 
 import ctypes
 import os
+import signal
 import time
 
 import numpy as np
 from causalopt_highs import HighsBackend
 
+from causalopt.errors import SolverFailure
 from causalopt.solving.result import Reason, Solution, Termination
 
 
@@ -14,6 +16,26 @@ class Crashes(HighsBackend):
     def solve(self, program, options, method=""):
         os.write(2, b"Assertion failed: the basis is haunted\n")
         os.abort()
+
+
+class CrashesWithoutName(HighsBackend):
+    """Dies of a real-time signal, which has a number and no name."""
+
+    def solve(self, program, options, method=""):
+        os.kill(os.getpid(), signal.SIGRTMIN + 6)
+        time.sleep(60)
+
+
+class TwoWords(SolverFailure):
+    """An error that can be pickled and not be read again: its class wants two arguments and is given one."""
+
+    def __init__(self, code, text):
+        super().__init__(f"{code}: {text}")
+
+
+class RaisesTwoWords(HighsBackend):
+    def solve(self, program, options, method=""):
+        raise TwoWords(3, "no")
 
 
 class Hangs(HighsBackend):

@@ -11,6 +11,7 @@ import pytest
 
 import causalopt as co
 from causalopt.solving.attempts import solve_program
+from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason
 
@@ -60,6 +61,38 @@ def test_it_runs_in_a_process_of_its_own():
 def test_a_crash_is_a_solver_failure_with_the_last_words():
     with pytest.raises(co.SolverFailure, match=r"SIGABRT(.|\n)*the basis is haunted"):
         isolated(crashers.Crashes())
+
+
+def test_a_crash_by_a_signal_without_a_name_gives_its_number():
+    with pytest.raises(co.SolverFailure, match=rf"crashed \(signal {signal.SIGRTMIN + 6}\)"):
+        isolated(crashers.CrashesWithoutName())
+
+
+def test_an_error_that_cannot_be_read_here_is_a_failure_and_no_wait():
+    with pytest.raises(co.SolverFailure, match=r"cannot be read \(TypeError: .*'text'"):
+        isolated(crashers.RaisesTwoWords(), time_limit=10.0)
+
+
+def test_what_cannot_be_sent_is_refused_by_name_before_a_process_starts(monkeypatch):
+    def never(messages):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("causalopt.solving.isolate.start_process", never)
+    options = {"presolve": "on", "mip_rel_gap": lambda: 1}
+    with pytest.raises(co.OptionError, match=r"solver option 'mip_rel_gap' cannot be sent .*without isolate"):
+        co.solve(KNAPSACK, "highs", isolate=True, options=options, time_limit=10.0)
+
+    class Local(crashers.Answers):
+        pass
+
+    with pytest.raises(co.OptionError, match="the backend 'highs' cannot be sent"):
+        isolated(Local(), time_limit=10.0)
+
+
+def test_a_program_that_cannot_be_sent_is_a_failure_and_no_wait():
+    program = KNAPSACK.replace(convex=lambda: True)
+    with pytest.raises(co.SolverFailure, match=r"program cannot be sent.*lambda"):
+        IsolatedBackend(crashers.Answers()).solve(program, SolveOptions(isolate=True, time_limit=10.0))
 
 
 def test_a_solver_that_hangs_is_killed_and_its_incumbent_kept():
