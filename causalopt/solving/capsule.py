@@ -19,7 +19,7 @@ from causalopt.modeling.program import Program
 from causalopt.solving.capsule_file import SCHEMA, pack, unpack
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Tolerances, Verification, verify
+from causalopt.solving.verify import Tolerances, Verification, objective_scale, verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ class Capsule:
         Raises
         ------
         OptionError
-            For a solver option that is neither a number, a text nor a truth value.
+            For a solver option that is neither a finite number, a text nor a truth value.
         """
         path = Path(path)
         content = self.to_bytes()
@@ -276,19 +276,34 @@ class Replay:
             found.append(f"the record has a solution, the replay says {now}")
         elif then is Reason.OPTIMAL and now is Reason.UNBOUNDED:
             found.append(f"the record says {then}, the replay {now}")
-        found += self._beaten("recorded", claim.bound, "new", result.objective)
-        found += self._beaten("new", result.bound, "recorded", claim.objective)
+        found += self._beaten("recorded", claim.bound, "new", result)
+        found += self._beaten("new", result.bound, "recorded", claim)
+        if then is Reason.OPTIMAL and claim.objective is not None and not _is_finite(claim.bound):
+            direction = -1.0 if self.capsule.program.maximize else 1.0
+            implied = claim.objective - direction * self._slack(claim)
+            if self._beaten("recorded", implied, "new", result):
+                found.append(
+                    f"the new objective {result.objective:.10g} beats the recorded optimum {claim.objective:.10g}"
+                )
         return tuple(found)
 
-    def _beaten(self, whose: str, bound: float | None, other: str, objective: float | None) -> list[str]:
+    def _beaten(self, whose: str, bound: float | None, other: str, answer: Claim | Result) -> list[str]:
         """Return the contradiction where an objective is better than a bound that nothing can beat."""
-        if bound is None or objective is None or not np.isfinite(bound):
+        if answer.objective is None or bound is None or not np.isfinite(bound):
             return []
         direction = -1.0 if self.capsule.program.maximize else 1.0
-        slack = max(self.capsule.options.gap, 1e-6) * max(1.0, abs(objective)) * 2
-        if direction * (bound - objective) <= slack:
+        if direction * (bound - answer.objective) <= self._slack(answer):
             return []
-        return [f"the {other} objective {objective:.10g} beats the {whose} bound {bound:.10g}"]
+        return [f"the {other} objective {answer.objective:.10g} beats the {whose} bound {bound:.10g}"]
+
+    def _slack(self, answer: Claim | Result) -> float:
+        """Return how far two objectives or bounds near that of an answer may be apart, each within its gap."""
+        program = self.capsule.program
+        x = np.zeros(program.n_columns)
+        if answer.x is not None and answer.x.shape == x.shape:
+            x = answer.x
+        scale, rounding = objective_scale(program, x, answer.objective or 0.0)
+        return 2 * (max(self.capsule.options.gap, 1e-6) * scale + rounding)
 
     @property
     def agrees(self) -> bool:
@@ -298,8 +313,7 @@ class Replay:
             return False
         if claim.objective is None or result.objective is None:
             return claim.objective is result.objective
-        slack = max(self.capsule.options.gap, 1e-6) * max(1.0, abs(claim.objective)) * 2
-        return abs(claim.objective - result.objective) <= slack
+        return abs(claim.objective - result.objective) <= self._slack(claim)
 
     @property
     def verdict(self) -> str:
@@ -393,9 +407,7 @@ def _arrays(capsule: Capsule) -> dict[str, Any]:
 
 def _description(capsule: Capsule) -> dict[str, Any]:
     program, claim, status = capsule.program, capsule.claim, capsule.claim.status
-    for name, value in capsule.options.solver_options.items():
-        if not isinstance(value, str | int | float | bool):
-            raise OptionError(f"Solver option {name!r} is {value!r}: a capsule holds numbers, texts and truth values.")
+    options = capsule.options
     return {
         "program": {
             "constant": _number(program.constant),
@@ -404,8 +416,16 @@ def _description(capsule: Capsule) -> dict[str, Any]:
             "A": list(program.A.shape),
             "Q": None if program.Q is None else list(program.Q.shape),
         },
-        "options": {name: getattr(capsule.options, name) for name in OPTIONS}
-        | {"solver_options": dict(capsule.options.solver_options)},
+        "options": {
+            "time_limit": _number(options.time_limit),
+            "gap": _number(options.gap),
+            "threads": None if options.threads is None else int(options.threads),
+            "seed": int(options.seed),
+            "log": bool(options.log),
+            "solver_options": {name: _option(name, value) for name, value in options.solver_options.items()},
+            "isolate": bool(options.isolate),
+            "memory_limit": _number(options.memory_limit),
+        },
         "claim": {
             "reason": str(status.reason),
             "limit": str(status.limit),
@@ -422,7 +442,21 @@ def _description(capsule: Capsule) -> dict[str, Any]:
 
 def _number(value: float | None) -> float | str | None:
     """Return a number as JSON holds it: infinities and NaN as words."""
-    return None if value is None else float(value) if np.isfinite(value) else str(float(value))
+    return None if value is None else float(value) if np.isfinite(float(value)) else str(float(value))
+
+
+def _option(name: str, value: Any) -> str | int | float | bool:
+    """Return a solver's option as JSON holds it; NumPy's numbers are numbers."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(plain, str | int | float | bool) or (isinstance(plain, float) and not np.isfinite(plain)):
+        raise OptionError(
+            f"Solver option {name!r} is {value!r}: a capsule holds finite numbers, texts and truth values."
+        )
+    return plain
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))
 
 
 # ---- reading ----
@@ -434,9 +468,11 @@ def _capsule(description: dict[str, Any], arrays: dict[str, Any], name: str) -> 
         claim = description["claim"]
         status = Termination(Reason(claim["reason"]), Limit(claim["limit"]), claim["raw"])
         words = ("solver", "solver_version", "method", "formulation", "problem")
+        options = description["options"]
+        limits = {name: _float(options[name]) for name in ("time_limit", "memory_limit")}
         return Capsule(
             program=program,
-            options=SolveOptions(**description["options"], start=arrays.get("options/start")),
+            options=SolveOptions(**{**options, **limits}, start=arrays.get("options/start")),
             claim=Claim(
                 status,
                 _float(claim["objective"]),

@@ -184,6 +184,41 @@ def test_a_false_record_is_contradicted(claim, word):
     assert not replay.agrees and word in replay.verdict and replay.verdict.startswith("contradicts")
 
 
+@pytest.mark.parametrize("maximize", [False, True])
+def test_a_false_record_is_contradicted_at_every_size_of_the_objective(maximize):
+    c = 1e-8 if not maximize else -1e-8
+    program = co.Program.from_arrays([c, c], [[1.0, 1.0]], 1.0, np.inf, 0.0, 10.0, integer=True, maximize=maximize)
+    made = capsule_of(program)
+    assert made.replay("highs").agrees
+    claim = dataclasses.replace(made.claim, x=np.array([3.0, 4.0]), objective=7 * c, bound=7 * c)
+    replay = dataclasses.replace(made, claim=claim).replay("highs")
+    assert not replay.agrees and "beats the recorded bound" in replay.verdict
+
+
+@pytest.mark.parametrize("bound", [None, np.inf])
+@pytest.mark.parametrize(
+    ("x", "gap", "contradicted"),
+    [(1.0, 1e-6, False), (10.0, 1e-6, True), (10.0, 0.3, True), (10.0, 0.95, False)],  # the optimum is 1
+)
+def test_an_optimum_recorded_without_a_bound_is_a_claim_within_its_gap(x, gap, contradicted, bound):
+    made = capsule_of(co.Program.from_arrays([1.0], None, None, None, 1.0, 10.0, integer=True))
+    claim = dataclasses.replace(made.claim, x=np.array([x]), objective=x, bound=bound)
+    replay = dataclasses.replace(made, claim=claim, options=SolveOptions(gap=gap)).replay("highs")
+    assert ("new objective 1 beats the recorded optimum 10" in replay.verdict) == contradicted
+    assert bool(replay.contradictions) == contradicted
+
+
+def test_the_same_status_with_another_objective_is_no_agreement():
+    replay = capsule_of().replay("highs")
+    at_limit = Termination(Reason.FEASIBLE, Limit.TIME)
+    claim = dataclasses.replace(replay.capsule.claim, status=at_limit, objective=-3.0, bound=-9.0, x=np.eye(3)[0])
+    result = dataclasses.replace(replay.result, status=at_limit, bound=-9.0)
+    other = dataclasses.replace(replay, capsule=dataclasses.replace(replay.capsule, claim=claim), result=result)
+    assert not other.contradictions and not other.agrees and "did not reach the same" in other.verdict
+    same = dataclasses.replace(claim, objective=-7.0, x=replay.result.x)
+    assert dataclasses.replace(other, capsule=dataclasses.replace(other.capsule, claim=same)).agrees
+
+
 def test_an_incumbent_at_a_limit_is_neither_agreed_with_nor_contradicted():
     made = capsule_of()
     x = np.array([1.0, 0.0, 0.0])
@@ -209,6 +244,26 @@ def test_a_robust_test_has_no_capsule_and_the_error_says_why():
 def test_an_answer_to_another_program_is_refused():
     with pytest.raises(co.DataError, match="not an answer to this problem"):
         Capsule.of(KNAPSACK, co.solve(co.Program.from_arrays([1.0]), "highs"))
+
+
+def test_options_may_be_numpy_numbers_or_unlimited(tmp_path):
+    options = SolveOptions(
+        time_limit=np.inf,
+        gap=np.float32(0.25),
+        threads=np.int32(2),
+        seed=np.int64(3),
+        log=np.True_,
+        solver_options={"a": np.int64(4), "b": np.float32(0.5), "c": np.False_},
+        isolate=True,
+        memory_limit=np.inf,
+    )
+    made = dataclasses.replace(capsule_of(), options=options)
+    read = Capsule.load(made.save(tmp_path / "a.capsule")).options
+    for name in ("time_limit", "gap", "threads", "seed", "log", "solver_options", "isolate", "memory_limit"):
+        assert getattr(read, name) == getattr(options, name), name
+    infinite = dataclasses.replace(made, options=SolveOptions(solver_options={"objective_bound": np.inf}))
+    with pytest.raises(co.OptionError, match="'objective_bound' is inf: a capsule holds finite numbers"):
+        infinite.to_bytes()
 
 
 def test_options_that_no_file_can_hold_are_refused_and_nothing_is_written(tmp_path):
