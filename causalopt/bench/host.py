@@ -30,7 +30,7 @@ from causalopt.bench.contestants import Contestant
 from causalopt.bench.environment import load_average
 from causalopt.bench.forks import in_a_fork
 from causalopt.bench.lane import Lane, Outcome, measured, smallest_program
-from causalopt.bench.nursery import Nursery
+from causalopt.bench.nursery import Nursery, NurseryEnded
 from causalopt.bench.status import Status
 from causalopt.bench.suite import Case, SkipInstance, load_suite
 from causalopt.errors import OptionError, SolverFailure
@@ -89,6 +89,9 @@ def _launch(jobs: Connection, messages: Connection) -> None:
     messages.send(("ready", None))
     while True:
         content = jobs.recv_bytes()
+        if nursery.has_ended():  # it may have been killed by the system, for want of memory
+            nursery.socket.close()
+            nursery = Nursery()
         child = os.fork()
         if child == 0:
             try:
@@ -140,7 +143,11 @@ def serve(block: Block, messages: Connection, nursery: Nursery) -> None:
             "load_average": load_average(),
             "kind": made.kind(contestant),
         }
-        outcome = made.run(contestant)
+        try:
+            outcome = made.run(contestant)
+        except NurseryEnded as error:
+            messages.send(("lost", str(error)))  # and end: the launcher gives the next host a new nursery
+            return
         facts |= made.facts | made.row(outcome, contestant)
         facts["wall"] = perf_counter() - began
         messages.send(("run", facts))
@@ -271,6 +278,8 @@ class Made:
             answer = IsolatedBackend(lane, self.limits.memory_limit, self.start_worker).solve(self.program, options)
         except OptionError as error:  # the program alone is larger than the memory limit
             return Outcome(status=Status.OUT_OF_MEMORY, detail=str(error))
+        except NurseryEnded:  # not the solver's failure: no outcome
+            raise
         except SolverFailure as error:
             killed = "signal SIGKILL" in str(error)  # not by us: by the system, for want of memory
             return Outcome(status=Status.OUT_OF_MEMORY if killed else Status.CRASHED, detail=str(error))

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import traceback
 from contextlib import suppress
+from io import FileIO
 from typing import BinaryIO
 
 from causalopt.errors import SolverFailure
@@ -24,6 +25,13 @@ from causalopt.solving.isolate import work
 
 #: Loaded before the first fork. Solvers are not: each worker loads its own.
 PRELOADED = ("scipy.sparse.csgraph", "scipy.optimize", "causalopt.bench.lane")
+
+
+ENDED = "The process that starts workers has ended"
+
+
+class NurseryEnded(SolverFailure):
+    """The process that starts workers has ended: no solver's fault, and no run's result."""
 
 
 class Nursery:
@@ -45,6 +53,10 @@ class Nursery:
         """Return a new worker, which writes its messages to a pipe of this number; see `isolate.IsolatedBackend`."""
         return Worker(self.socket, messages)
 
+    def has_ended(self) -> bool:
+        """Return whether no worker can be started any more; only its own parent may ask."""
+        return self.process.poll() is not None
+
 
 class Worker:
     """A worker, as far as it is used like a `subprocess.Popen`."""
@@ -52,34 +64,55 @@ class Worker:
     def __init__(self, nursery: socket.socket, messages: int) -> None:
         stdin, ours_in = os.pipe()
         ours_err, stderr = os.pipe()
-        self._status, status = os.pipe()
-        try:
-            socket.send_fds(nursery, [b"fork"], [stdin, stderr, messages, status])
-        except OSError as error:
-            raise SolverFailure(f"The process that starts workers has ended ({error}).") from None
-        finally:
-            for end in (stdin, stderr, status):
-                os.close(end)
+        ours_status, status = os.pipe()
         self.stdin: BinaryIO = os.fdopen(ours_in, "wb")
         self.stderr: BinaryIO = os.fdopen(ours_err, "rb")
+        self._status = FileIO(ours_status)  # without a buffer, so that `select` sees all that is left
         self.returncode: int | None = None
-        words = os.read(self._status, 32)
-        if not words:
-            raise SolverFailure("The process that starts workers has ended.")
-        self.pid = int(words)
+        try:
+            try:
+                socket.send_fds(nursery, [b"fork"], [stdin, stderr, messages, status])
+            finally:
+                for end in (stdin, stderr, status):
+                    os.close(end)
+            self.pid = self._number()
+        except BaseException as error:
+            for stream in (self.stdin, self.stderr, self._status):
+                stream.close()
+            if isinstance(error, ConnectionError | EOFError):
+                raise NurseryEnded(ENDED) from None
+            raise
+
+    def _number(self) -> int:
+        """Return the next number that the nursery says of this worker: a line, or nothing if the nursery ended."""
+        line = self._status.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return int(line)
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the worker runs."""
         if self.returncode is None and select.select([self._status], [], [], 0)[0]:
-            self.wait()
+            with suppress(NurseryEnded):  # the worker ends with it
+                self.wait()
         return self.returncode
 
     def wait(self) -> int:
-        """Wait for the worker's end and return its exit code, negative for a signal."""
+        """Wait for the worker's end and return its exit code, negative for a signal.
+
+        Raises
+        ------
+        NurseryEnded
+            Once, where the worker ended with the nursery, so that its exit code says nothing of the solver.
+        """
         if self.returncode is None:
-            words = os.read(self._status, 32)
-            os.close(self._status)
-            self.returncode = int(words) if words else -9
+            try:
+                self.returncode = self._number()
+            except EOFError:
+                self.returncode = -signal.SIGKILL
+                raise NurseryEnded(ENDED) from None
+            finally:
+                self._status.close()
         return self.returncode
 
 
@@ -100,10 +133,10 @@ def serve() -> None:
             for end in (stdin, stderr, messages):
                 os.close(end)
             with suppress(BrokenPipeError):  # whoever asked has gone, and so does the worker
-                os.write(status, str(child).encode())
+                os.write(status, b"%d\n" % child)
             code = _wait_for(child, status)
             with suppress(BrokenPipeError):
-                os.write(status, str(code).encode())
+                os.write(status, b"%d\n" % code)
             os.close(status)
 
 

@@ -54,7 +54,8 @@ class Summary:
     statuses : Counter
         Of the runs made now.
     skipped : dict
-        Instances that could not be made here, and solvers that are not installed: name -> reason.
+        Instances that could not be made here, solvers that are not installed, and runs that were lost, which the next
+        call makes: name -> reason.
     warnings : list of str
         What makes timings doubtful.
     seconds : float
@@ -251,21 +252,21 @@ class _Runner:
             rest = tasks[position:]
             contestants = tuple(self.field.contestants[task.solver] for task in rest)
             block = Block(self.suite.path, first.instance.name, first.asked, limits, contestants)
-            finished, failure = self._serve(launcher, block, rest)
-            position += finished
+            done, failure = self._serve(launcher, block, rest)
+            position += done
             if failure is None:
-                return
+                continue
             status, detail, how_many = failure
             for task in tasks[position : position + how_many]:
                 self._record(task, {"status": str(status), "detail": detail})
             position += how_many
 
     def _serve(self, launcher: Launcher, block: Block, tasks: list[Task]) -> tuple[int, tuple[Status, str, int] | None]:
-        """Return how many runs were recorded, and what went wrong with how many of the next ones."""
+        """Return how many runs are done with, and what went wrong with how many of the next ones."""
         launcher.send(block)
         finished, made = 0, False
         trouble = ""
-        skipped = False
+        skipped, lost = False, 0
         for kind, content in launcher.messages(self.suite.making_limit, self.suite.memory_limit):
             if kind == "made":
                 made = True
@@ -274,6 +275,12 @@ class _Runner:
                 for task in tasks:
                     self.estimate.done(self._place(task), None)
                 skipped = True
+            elif kind == "lost":
+                task, lost = tasks[finished], 1
+                self.summary.skipped[f"{block.instance} with {task.solver}"] = (
+                    f"{content}: nothing was recorded, run again to make it."
+                )
+                self.estimate.done(self._place(task), None)
             elif kind in ("failed", "killed"):
                 trouble = content
             elif kind == "run":
@@ -281,8 +288,10 @@ class _Runner:
                 finished += 1
             elif kind == "end":
                 trouble = trouble or f"the process of the instance ended with exit code {content}"
-        if skipped or finished == len(tasks):
-            return finished, None
+        if skipped:
+            return len(tasks), None
+        if lost or finished == len(tasks):
+            return finished + lost, None
         if not made:
             return finished, (Status.INSTANCE, trouble, len(tasks))
         return finished, (Status.CRASHED, trouble, 1)

@@ -145,8 +145,13 @@ class _Child:
         asked = _pickled(backend, quiet, method)  # before there is a child, which would wait for it
         # The child's output of any kind is shown only if it crashes.
         read_end, write_end = os.pipe()
-        self.process = start(write_end)
-        os.close(write_end)
+        try:
+            self.process = start(write_end)
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
         self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.lines: deque[str] = deque(maxlen=40)
         self.incumbent: tuple[Any, float, float] | None = None

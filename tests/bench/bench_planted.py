@@ -1,6 +1,7 @@
 """Contestants that misbehave, in a module that a worker can import, and the path of the suite that they run on."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -58,6 +59,20 @@ class Crashes(HighsBackend):
     def solve(self, program, options, method=""):
         os.write(2, b"the basis is haunted\n")
         os.abort()
+
+
+class KillsTheNursery(HighsBackend):
+    """Kills the process that started its own, as the system does for want of memory; only while a file is there."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def solve(self, program, options, method=""):
+        if program.n_columns != 2 and self.file.exists():  # not the warm-up
+            self.file.unlink()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return super().solve(program, options, method)
 
 
 class Hangs(HighsBackend):

@@ -1,5 +1,7 @@
 import os
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -7,8 +9,7 @@ import numpy as np
 import pytest
 
 import causalopt as co
-from causalopt.bench.nursery import Nursery
-from causalopt.errors import SolverFailure
+from causalopt.bench.nursery import Nursery, NurseryEnded, Worker
 from causalopt.solving.backend import get_backend
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
@@ -50,16 +51,82 @@ def test_a_nursery_that_has_ended_is_a_failure_in_words(nursery):
     assert worker.wait() != 0
     os.kill(nursery.process.pid, signal.SIGKILL)
     nursery.process.wait()
-    with pytest.raises(SolverFailure, match="starts workers has ended"):
+    assert nursery.has_ended()
+    with pytest.raises(NurseryEnded, match="starts workers has ended"):
         nursery.start(write_end)
     os.close(read_end)
     os.close(write_end)
 
 
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_start_that_fails_leaves_no_file_open(nursery):
+    os.kill(nursery.process.pid, signal.SIGKILL)
+    nursery.process.wait()
+    before = open_files()
+    for _ in range(3):
+        with pytest.raises(NurseryEnded):
+            IsolatedBackend(get_backend("highs"), None, nursery.start).solve(KNAPSACK, SolveOptions())
+    assert open_files() == before
+
+
+def test_a_nursery_that_ends_when_it_was_asked_leaves_no_file_open():
+    ours, theirs = socket.socketpair()
+    before = open_files()
+
+    def end_when_asked():
+        for end in socket.recv_fds(theirs, 4, 4)[1]:
+            os.close(end)
+
+    with ours, theirs:
+        thread = threading.Thread(target=end_when_asked)
+        thread.start()
+        with pytest.raises(NurseryEnded):
+            Worker(ours, 2)
+        thread.join()
+        assert open_files() == before
+
+
+def test_a_worker_that_ends_with_its_nursery_tells_nothing_of_its_solver(nursery):
+    before = open_files()
+
+    def start(messages):
+        worker = nursery.start(messages)
+        os.kill(nursery.process.pid, signal.SIGKILL)
+        nursery.process.wait()
+        os.kill(worker.pid, signal.SIGKILL)
+        return worker
+
+    with pytest.raises(NurseryEnded):
+        IsolatedBackend(get_backend("highs"), None, start).solve(KNAPSACK, SolveOptions())
+    assert open_files() == before
+
+
+def test_pid_and_exit_code_are_told_apart_however_late_they_are_read():
+    ours, theirs = socket.socketpair()
+
+    def say_both_at_once():
+        *ends, status = socket.recv_fds(theirs, 4, 4)[1]
+        os.write(status, b"4711\n-9\n")  # as when the worker ends before its pid is read
+        for end in (*ends, status):
+            os.close(end)
+
+    with ours, theirs:
+        thread = threading.Thread(target=say_both_at_once)
+        thread.start()
+        worker = Worker(ours, 2)
+        thread.join()
+    assert (worker.pid, worker.poll(), worker.wait()) == (4711, -9, -9)
+    worker.stdin.close()
+    worker.stderr.close()
+
+
 def test_a_worker_is_killed_when_nobody_waits_for_it_any_more(nursery):
     read_end, write_end = os.pipe()
     worker = nursery.start(write_end)  # it waits for its job
-    os.close(worker._status)  # as when the process that asked has died
+    worker._status.close()  # as when the process that asked has died
     for _ in range(100):
         if not Path(f"/proc/{worker.pid}").exists():
             break

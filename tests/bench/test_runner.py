@@ -126,6 +126,24 @@ def test_a_claim_that_only_another_solver_refutes_is_wrong(tmp_path):
     assert "highs found a verified solution with objective 13" in found.loc["false bound", "detail"]
 
 
+def test_a_nursery_that_dies_is_no_failure_of_a_solver_and_the_next_run_has_a_new_one(tmp_path):
+    path, file = tmp_path / "runs.sqlite", tmp_path / "kill"
+    file.touch()
+    contestants = {"kills": planted.KillsTheNursery(file), "after": planted.KillsTheNursery(tmp_path / "never")}
+
+    def go():
+        instances = ["knapsack", "transport"]
+        return run(planted.SUITE, path, instances=instances, contestants=contestants, repetitions=2)
+
+    first = go()
+    assert first.recorded == 11 and first.statuses == {"ok": 11}
+    (name,) = first.skipped
+    assert name in ("knapsack with kills", "transport with kills")
+    assert "starts workers has ended: nothing was recorded, run again" in first.skipped[name]
+    second = go()
+    assert (second.recorded, second.known, second.statuses, second.skipped) == (1, 11, {"ok": 1}, {})
+
+
 # ---- bad input ----
 
 
