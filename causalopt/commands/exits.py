@@ -71,7 +71,7 @@ def failures(as_json: bool) -> Iterator[None]:
         yield
     except CausaloptError as error:
         code = exit_code(error)
-        explanation = getattr(error, "explanation", None)
+        explanation = _explanation(error)
         if as_json:
             _print_json(type(error).__name__, str(error), code, explanation)
         else:
@@ -84,6 +84,14 @@ def failures(as_json: bool) -> Iterator[None]:
         else:
             _print("Interrupted", message, None)
         raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _explanation(error: CausaloptError) -> Any:
+    """Return why, or None where finding it, which may take solves of its own, fails or is stopped by Ctrl-C."""
+    try:
+        return getattr(error, "explanation", None)
+    except (CausaloptError, KeyboardInterrupt):
+        return None
 
 
 def _print_json(name: str, message: str, code: Exit, explanation: Any) -> None:

@@ -201,6 +201,21 @@ def test_infeasible_is_exit_3_and_shows_the_explanation(run, study, folder):
     assert pairs.exit_code == Exit.INFEASIBLE and "largest n is 0" in said(pairs)
 
 
+@pytest.mark.parametrize("error", [co.SolverFailure("the solver stopped"), KeyboardInterrupt()])
+def test_an_explanation_that_cannot_be_found_leaves_the_message(run, study, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("causalopt.problems.balance_explain.explanation", fail)
+    words = [*BALANCE, "--tolerance", "0", "--upper", "1.01"]
+    out = run(*words)
+    assert out.exit_code == Exit.INFEASIBLE and "InfeasibleError: No weights meet these tolerances" in said(out)
+    assert "Explanation" not in said(out)
+    found = json.loads(run(*words, "--json").stdout)
+    assert found["exit_code"] == 3 and found["error"]["type"] == "InfeasibleError"
+    assert found["error"]["explanation"] is None
+
+
 def test_no_solver_is_exit_5(run, study):
     out = run(*BALANCE, "--solver", "hihgs")
     assert out.exit_code == Exit.NO_SOLVER and "Did you mean 'highs'" in said(out)
