@@ -6,6 +6,8 @@ import enum
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -64,26 +66,49 @@ def exit_code(error: CausaloptError) -> Exit:
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), Exit.INPUT)
 
 
+#: The files that the running command has written.
+_written: ContextVar[tuple[Path, ...]] = ContextVar("written", default=())
+
+
+def remember_written(path: Path) -> None:
+    """Keep the name of a file that is in its place, for the message of what may end the command after it."""
+    _written.set((*_written.get(), path))
+
+
 @contextmanager
 def failures(as_json: bool) -> Iterator[None]:
-    """Turn errors into a message on standard error (or JSON on standard output) and an exit code."""
+    """Turn errors into a message on standard error (or JSON on standard output) and an exit code.
+
+    The message names the files that were written before.
+    """
+    before = _written.set(())
     try:
         yield
     except CausaloptError as error:
         code = exit_code(error)
         explanation = _explanation(error)
+        message = _with_files(str(error))
         if as_json:
-            _print_json(type(error).__name__, str(error), code, explanation)
+            _print_json(type(error).__name__, message, code, explanation)
         else:
-            _print(type(error).__name__, str(error), explanation)
+            _print(type(error).__name__, message, explanation)
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        message = "Stopped before there was a solution to keep; nothing was written."
+        early = "Stopped before there was a solution to keep; nothing was written."
+        message = _with_files("Stopped.") if _written.get() else early
         if as_json:
             _print_json("KeyboardInterrupt", message, Exit.INTERRUPTED, None)
         else:
             _print("Interrupted", message, None)
         raise typer.Exit(Exit.INTERRUPTED) from None
+    finally:
+        _written.reset(before)
+
+
+def _with_files(message: str) -> str:
+    """Add to a message the files that were written."""
+    names = ", ".join(map(str, _written.get()))
+    return f"{message.rstrip('.')}. Written before that: {names}." if names else message
 
 
 def _explanation(error: CausaloptError) -> Any:

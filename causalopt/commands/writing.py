@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalopt.commands.arguments import Writing
+from causalopt.commands.exits import remember_written
 from causalopt.errors import OptionError
 from causalopt.solving.options import unknown_name
 
@@ -88,6 +89,7 @@ class Files:
                 self._check(name, path)
             for temporary, path in made.items():
                 temporary.replace(path)
+                remember_written(path)
         except OSError as error:
             raise OptionError(f"{error.filename or 'A file'} cannot be written: {error.strerror or error}.") from None
         finally:

@@ -253,6 +253,26 @@ def test_refuted_failed_and_interrupted(run, study, folder, monkeypatch, error, 
     assert as_json.exit_code == code and json.loads(as_json.stdout)["error"]["type"] == type(error).__name__
 
 
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), Exit.INTERRUPTED), (co.SolverFailure("it stopped"), Exit.NO_ANSWER)]
+)
+def test_what_ends_a_command_after_its_files_names_them(run, study, folder, monkeypatch, error, code):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("causalopt.commands.showing.show_explanation", fail)
+    monkeypatch.setattr("causalopt.commands.showing.explanation", fail)
+    words = [*BALANCE, "--explain", "--force", "--output", "w.csv", "--capsule", "c.capsule"]
+    for more in ([], ["--json"]):
+        out = run(*words, *more)
+        text = " ".join(out.output.split())
+        assert out.exit_code == code and "topped. Written before that: w.csv, c.capsule." in text
+        assert "nothing was written" not in text
+    assert {path.name for path in folder.iterdir()} == {"study.csv", "w.csv", "c.capsule"}
+    without = run(*BALANCE, "--explain")
+    assert without.exit_code == code and "Written before" not in said(without)
+
+
 @pytest.mark.slow
 def test_a_limit_with_an_incumbent_is_exit_4_and_its_answer_is_written(run, folder):
     rng = np.random.default_rng(3)
