@@ -158,9 +158,13 @@ def value_of(text: str | None, column: pd.Series) -> Any:
     if text is None:
         return None
     found = list(column.dropna().unique())
-    for value in found:
-        if str(value) == text or _same_number(value, text):
-            return value.item() if hasattr(value, "item") else value
+    # "1" is the text "1" where there is one, and only else another writing of that number, such as 1.0 or "01".
+    meant = [value for value in found if str(value) == text] or [v for v in found if _same_number(v, text)]
+    if len(meant) == 1:
+        return meant[0].item() if hasattr(meant[0], "item") else meant[0]
+    if meant:
+        several = " or ".join(repr(str(value)) for value in meant)
+        raise DataError(f"{text!r} may be {several} in column {str(column.name)!r}; write it as it stands there.")
     raise DataError(unknown_name(f"value of column {str(column.name)!r}", text, map(str, found)))
 
 
@@ -198,7 +202,7 @@ def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
     Raises
     ------
     OptionError
-        For a formula that cannot be parsed or evaluated.
+        For a formula that cannot be parsed or evaluated, or two of whose terms have the same name.
     DataError
         For columns that do not exist or have missing values.
     """
@@ -226,9 +230,16 @@ def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
             levels = list(spec.factor_contrasts[factor].levels)
             name = re.sub(r"^C\((\w+)\)$", r"\1", str(factor))
             codes = own.to_numpy(dtype=float).argmax(axis=1)
-            parts[name] = pd.Categorical.from_codes(codes, categories=levels)
+            new: dict[str, Any] = {name: pd.Categorical.from_codes(codes, categories=levels)}
         else:
-            parts |= {str(name): own[name].to_numpy(dtype=float) for name in own.columns}
+            new = {str(name): own[name].to_numpy(dtype=float) for name in own.columns}
+        twice = next((name for name in new if name in parts), None)
+        if twice is not None:
+            raise OptionError(
+                f"--formula: two terms of {right!r} give a covariate named {twice!r}. Leave one out, or copy "
+                "its column under another name."
+            )
+        parts |= new
     if not parts:
         raise OptionError(f"--formula: there are no covariates in {right!r}.")
     return pd.DataFrame(parts, index=frame.index)

@@ -13,6 +13,7 @@ import causalopt as co
 from causalopt.cli import app
 from causalopt.commands.arguments import any_value, mapping, names, value_or_mapping
 from causalopt.commands.exits import Exit
+from causalopt.commands.reading import value_of
 
 ROBUST = ["robust-z", "study.csv", "--outcome", "wage", "--treatment", "treat"]
 BOOTSTRAP = ["bootstrap", "study.csv", "--outcome", "wage", "--treatment", "treat", "--design"]
@@ -59,6 +60,8 @@ def said(result):
         ([*FORMULA, "treat ~ age + ("], "--formula cannot be used: "),
         ([*FORMULA, "treat ~ nosuch(age)"], "Unknown column or function 'nosuch'"),
         ([*FORMULA, "treat ~ age + treat"], "also among the covariates"),
+        ([*FORMULA, "treat ~ educ + C(educ)"], "two terms of 'educ + C(educ)' give a covariate named 'educ'"),
+        ([*FORMULA, "treat ~ race + age + C(race)"], "give a covariate named 'race'"),
         ([*ROBUST, "--pairs", "many"],
          "--pairs: 'many' is not a whole number"),
         ([*ROBUST, "--plot", "x.png"], "say --pairs curve"),
@@ -336,6 +339,13 @@ def test_markup_in_names_is_shown_as_it_is(run, study):
     study.rename(columns={"age": "[red]age[/]"}).to_csv("odd.csv", index=False)
     out = run("balance", "odd.csv", "--treatment", "treat", "--covariates", "[red]age[/]")
     assert out.exit_code == 0 and "[red]age[/]" in out.stdout
+
+
+def test_a_value_is_the_text_itself_before_another_writing_of_its_number():
+    assert value_of("1", pd.Series(["01", "1", "a"])) == "1"
+    assert value_of("1", pd.Series(["a", "01"])) == "01" and value_of("1", pd.Series([0.0, 1.0, np.nan])) == 1.0
+    with pytest.raises(co.DataError, match=r"'1' may be '01' or '1\.0' in column 't'; write it as it stands there"):
+        value_of("1", pd.Series(["01", "1.0"], name="t"))
 
 
 def test_words_of_options():
