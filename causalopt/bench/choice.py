@@ -101,6 +101,7 @@ def extent(sizes: pd.Series) -> str:
 def by_size(runs: pd.DataFrame) -> pd.DataFrame:
     """Return for each formulation the ranges of size in which one method is fastest, of those measured.
 
+    A range ends before a measured size that no method settled in all its runs.
     `times the next` is how much longer the next best took at the largest size of the range, `next` is who that was.
     """
     own = own_methods(runs)
@@ -109,12 +110,17 @@ def by_size(runs: pd.DataFrame) -> pd.DataFrame:
     cells = pd.DataFrame(
         {"seconds": grouped["seconds"].median(), "all": grouped["success"].all(), "kind": grouped["kind"].first()}
     )
-    cells = cells[cells["all"]].reset_index().sort_values([*growth.FAMILY, "size", "seconds"])
+    cells = cells.reset_index().sort_values([*growth.FAMILY, "size", "seconds"])
     rows: list[dict[str, object]] = []
-    for key, group in cells.groupby([*growth.FAMILY, "size"]):
+    last: dict[str, object] = {}
+    for key, measured in cells.groupby([*growth.FAMILY, "size"]):
+        group = measured[measured["all"]]
+        if group.empty:
+            last = {}
+            continue
         best, rest = group.iloc[0], group.iloc[1:]
         family = dict(zip(growth.FAMILY, key[:3], strict=True))
-        size, last = float(key[3]), rows[-1] if rows else {}
+        size = float(key[3])
         goes_on = all(last.get(k) == v for k, v in family.items()) and last.get("fastest") == best["solver"]
         rows.append(
             {
@@ -128,6 +134,7 @@ def by_size(runs: pd.DataFrame) -> pd.DataFrame:
                 "times the next": rest.iloc[0]["seconds"] / max(best["seconds"], 1e-6) if len(rest) else np.nan,
             }
         )
+        last = rows[-1]
         if goes_on:
             del rows[-2]
     columns = [*growth.FAMILY, "from size", "to size", "fastest", "kind", "seconds", "next", "times the next"]

@@ -418,6 +418,7 @@ def by_size(rows):
                 if all(r["status"] == "ok" for r in g)
             )
             if not ranked:
+                last = None
                 continue
             start = last[0] if last and last[1] == ranked[0][1] else size
             last = (start, ranked[0][1])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalopt.bench import Run, Status, Store, figures, growth, metrics
+from causalopt.bench import Run, Status, Store, choice, figures, growth, metrics
 
 SOLVERS = {"highs": "solver", "scip": "solver", "gurobi": "solver", "dual-newton": "fast path", "greedy": "heuristic"}
 PHASES = ("data", "build", "compile", "load", "solve", "extract", "verify")
@@ -283,6 +283,23 @@ def test_break_even_of_runs(both):
         ratio = statistics.median(at_end[row["solver"]]) / statistics.median(at_end["dual-newton"])
         assert row["times faster there"] == pytest.approx(ratio)
         assert math.isnan(row["from size"]) == (ratio <= 1)
+
+
+def test_a_range_of_sizes_ends_where_nobody_settled(tmp_path):
+    with Store(tmp_path / "runs.sqlite", create=True) as store:
+        for size in (10, 20, 30, 40, 50):
+            for solver, took in (("highs", 1.0), ("scip", 2.0)):
+                settled = solver == "highs" or size == 10
+                status = "limit without incumbent" if size == 30 else "ok" if settled else "crashed"
+                store.record(
+                    Run(
+                        suite="s", instance=f"i{size}", problem="p", formulation="f", solver=solver, kind="solver",
+                        size=float(size), status=status, reason="optimal", solve=took, time_limit=9.0,
+                    )
+                )  # fmt: skip
+        table = choice.by_size(metrics.judged(store.frame()))
+    assert table[["from size", "to size", "fastest"]].values.tolist() == [[10, 20, "highs"], [40, 50, "highs"]]
+    assert table["seconds"].tolist() == [1.0, 1.0] and table["next"].tolist() == ["", ""]
 
 
 def test_peers(tmp_path):
