@@ -510,6 +510,47 @@ def test_synthetic_control_pictures_show_its_series(results):
     assert low < placebo.gaps.min().min() and placebo.gaps.max().max() < high
 
 
+def ranges_drawn(ax):
+    return np.array([line[:, 0] for line in ax.collections[0].get_segments()])[::-1]  # from the top
+
+
+def donors_shown(ax):
+    return [text.get_text() for text in ax.get_yticklabels()][::-1]
+
+
+def test_ranges_of_weights_are_drawn_to_their_ends():
+    rng = np.random.default_rng(2)
+    b, d = np.exp(rng.normal(size=(2, 8)))
+    panel = pd.DataFrame({"a": 8 * b + d, "b": b, "c": b / 8, "d": d})
+    own = {"weights": {"nonnegative": True, "no_intercept": True}}
+    with pytest.warns(co.CausaloptWarning, match="not unique"):
+        result = co.solve(co.SyntheticControlProblem(panel, "a", 5, **own))
+    ax = result.plot("weights")
+    assert donors_shown(ax) == ["c", "b", "d"]  # 8 b + d = 64 c + d
+    np.testing.assert_allclose(ranges_drawn(ax), [[0, 64], [0, 8], [1, 1]], atol=1e-6)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["weights that fit exactly as well"]
+
+
+@pytest.mark.parametrize("nonnegative", [True, False])
+def test_ranges_without_limit_go_beyond_all_bars_and_say_so(nonnegative):
+    panel = pd.DataFrame(np.random.default_rng(3).normal(size=(8, 8)).cumsum(axis=0), columns=list("abcdefgh"))
+    panel["a"] *= 20
+    with pytest.warns(co.CausaloptWarning, match="not unique"):
+        result = co.solve(co.SyntheticControlProblem(panel, "a", 4, weights={"nonnegative": nonnegative}))
+    ends = result.weight_ranges
+    assert np.isinf(ends["upper"]).all() and (ends["lower"] == (0 if nonnegative else -np.inf)).all()
+    ax = result.plot("weights")
+    bars = np.array([bar.get_width() for bar in ax.patches])[::-1]
+    assert np.abs(bars).max() > 2 and (np.diff(np.abs(bars)) <= 0).all()  # ranges as long as each other: by weight
+    low, high = ranges_drawn(ax).T
+    assert (high > np.abs(bars).max()).all() and (low == 0 if nonnegative else low < -np.abs(bars).max()).all()
+    arrows = {line.get_marker(): line.get_xdata() for line in ax.lines if line.get_marker() in "<>"}
+    assert set(arrows) == ({">"} if nonnegative else {"<", ">"})
+    np.testing.assert_array_equal(arrows[">"], high)
+    assert ax.get_xlim()[1] > high.max()
+    assert [text.get_text() for text in ax.get_legend().get_texts()][1:] == ["without limit"]
+
+
 @pytest.mark.parametrize(
     "times",
     [

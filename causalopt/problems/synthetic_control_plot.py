@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 #: A weight of less than this in absolute value has no bar.
 COUNTS = 1e-6
 
-#: A range without limit is drawn this far.
-UNLIMITED = 2.0
+#: A range without limit is drawn so many times as far as the farthest bar or end shown, and has an arrow there.
+BEYOND = 1.15
 
 #: Donors shown in the picture of the weights.
 MOST_BARS = 15
@@ -111,19 +111,17 @@ def weights_plot(result: SyntheticControlResult, ax: Any = None, *, fit: Any = N
     largest = np.abs(weights)
     if not result.weights_are_unique:
         n = len(weights)
-        ends = result.weight_ranges.to_numpy()[k * n : (k + 1) * n].clip(-UNLIMITED, UNLIMITED)
+        ends = result.weight_ranges.to_numpy()[k * n : (k + 1) * n]
         largest = np.abs(ends).max(axis=1)
     counting = np.flatnonzero(largest > COUNTS)
     ax = canvas(ax, row_height(max(2, min(len(counting), MOST_BARS))))
     wanted = rows_that_fit(ax, min(len(counting), MOST_BARS))
-    shown = counting[np.argsort(-largest[counting], kind="stable")][:wanted][::-1]
+    order = np.lexsort([-np.abs(weights[counting]), -largest[counting]])
+    shown = counting[order][:wanted][::-1]
     places = np.arange(len(shown))
     ax.barh(places, weights[shown], color=MAIN.colour, height=0.65)
     if ends is not None:
-        ax.hlines(
-            places, ends[shown, 0], ends[shown, 1], color=SECOND.colour, linewidth=2.0,
-            label="weights that fit exactly as well",
-        )  # fmt: skip
+        _draw_ranges(ax, places, weights[shown], ends[shown])
     ax.axvline(0.0, color=MUTED, linewidth=0.8)
     tidy(ax, "x")
     width = name_rows(ax, places, [result.problem.donors[j] for j in shown])
@@ -132,6 +130,20 @@ def weights_plot(result: SyntheticControlResult, ax: Any = None, *, fit: Any = N
     more = f" ({len(shown)} largest of {len(counting)})" if len(counting) > len(shown) else ""
     head(ax, f"{result.problem.labels[k]}: donors{more}", width=width)
     return ax
+
+
+def _draw_ranges(ax: Any, places: Any, weights: Any, ends: Any) -> None:
+    """Draw the range of each weight; one without limit goes beyond all that is drawn, and ends in an arrow."""
+    seen = np.abs(np.column_stack([weights, ends]))
+    far = BEYOND * seen[np.isfinite(seen)].max(initial=COUNTS)
+    low, high = ends.clip(-far, far).T
+    ax.hlines(places, low, high, color=SECOND.colour, linewidth=2.0, label="weights that fit exactly as well")
+    text: str | None = "without limit"
+    for side, marker, drawn in ((ends[:, 0], "<", low), (ends[:, 1], ">", high)):
+        endless = np.isinf(side)
+        if endless.any():
+            ax.plot(drawn[endless], places[endless], color=SECOND.colour, marker=marker, linestyle="none", label=text)
+            text = None
 
 
 def range_plot(
