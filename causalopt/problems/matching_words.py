@@ -67,7 +67,7 @@ def robust_z_words(result: RobustZResult) -> Words:
     low, high = result.p_interval
     answer = (
         f"Z goes from {result.z_min:.6g} to {result.z_max:.6g} with the choice of pairs, and the one-sided p-value "
-        f"from {low:.3g} to {high:.3g}. {_decision(result.decision(LEVEL))}"
+        f"from {low:.3g} to {high:.3g}. {_decision(result.decision(LEVEL), _decided(result))}"
     )
     proven = f"{_side('largest', result.maximum)} {_side('least', result.minimum)} causalopt recomputed both matchings."
     binds = f"At most {graph.largest:,} pairs can be formed at once. Other numbers of pairs give another range."
@@ -86,16 +86,17 @@ def curve_explanation(curve: RobustZCurve, level: float) -> str:
     )
     decision = curve.verdicts(level)["decision"]
     counts = decision.value_counts()
+    unproven = int(((table["min is"] != "exact") | (table["max is"] != "exact")).sum())
+    found = " found" if unproven else ""
     meaning = {
-        "reject": "every pairing rejects 'no effect'",
-        "do not reject": "no pairing rejects 'no effect'",
+        "reject": f"every pairing{found} rejects 'no effect'",
+        "do not reject": f"no pairing{found} rejects 'no effect'",
         "depends on the pairing": "the decision depends on the pairing",
     }
     said = [
         f"for {plural(int(counts[word]), 'number')} of pairs {text}" for word, text in meaning.items() if word in counts
     ]
     answer = f"At level {level:g}: {'; '.join(said)}."
-    unproven = int(((table["min is"] != "exact") | (table["max is"] != "exact")).sum())
     proven = "All extremes are exact: no matching goes beyond them."
     if unproven:
         proven = (
@@ -124,12 +125,12 @@ def mcnemar_words(result: RobustMcNemarResult) -> Words:
     )
     low, high = result.p_interval
     least, most = result.b_range
+    proof = result.verification.proof if result.verification is not None else Proof.NONE
     answer = (
         f"Pairs in which only the treated unit has the outcome number from {least:,} to {most:,}, so that Z goes from "
         f"{result.z_min:.6g} to {result.z_max:.6g} and the one-sided p-value from {low:.3g} to {high:.3g}. "
-        f"{_decision(result.decision(LEVEL))}"
+        f"{_decision(result.decision(LEVEL), proof)}"
     )
-    proof = result.verification.proof if result.verification is not None else Proof.NONE
     proven = {
         Proof.CERTIFIED: "Both extremes are exact, certified by causalopt: covers of the same size prove that the "
         "matchings behind them are the largest.",
@@ -139,14 +140,25 @@ def mcnemar_words(result: RobustMcNemarResult) -> Words:
     return Words(solved, (answer,), (), _silent(), proven)
 
 
-def _decision(decision: str) -> str:
-    meaning = {
-        "reject": "Whatever the pairs, the test rejects 'no effect' at level .05.",
-        "do not reject": "Whatever the pairs, the test does not reject 'no effect' at level .05.",
-        "depends on the pairing": "At level .05 the decision depends on the pairing: some pairs reject 'no effect', "
-        "others do not.",
-    }
-    return meaning[decision]
+def _decided(result: RobustZResult) -> Proof:
+    """Return what stands behind a decision that holds for both pairings found."""
+    if not result.verdicts(LEVEL).loc["absolute-robust", "proven"]:
+        return Proof.NONE
+    sides = {result.maximum.proof, result.minimum.proof}
+    return Proof.CERTIFIED if sides == {Proof.CERTIFIED} else Proof.CLAIMED
+
+
+def _decision(decision: str, proof: Proof) -> str:
+    if decision == "depends on the pairing":
+        return "At level .05 the decision depends on the pairing: some pairs reject 'no effect', others do not."
+    verb = "rejects" if decision == "reject" else "does not reject"
+    if proof is Proof.CERTIFIED:
+        return f"Whatever the pairs, the test {verb} 'no effect' at level .05."
+    stands = "claimed by the solver" if proof is Proof.CLAIMED else "not proven"
+    return (
+        f"With either of the two sets of pairs found, the test {verb} 'no effect' at level .05; that it does so "
+        f"whatever the pairs is {stands}."
+    )
 
 
 def _silent() -> str:
