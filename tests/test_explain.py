@@ -14,7 +14,7 @@ import causalopt as co
 from causalopt.inference.bootstrap_result import BootstrapResult
 from causalopt.solving.result import Limit, Reason, Result, Termination
 from causalopt.solving.verify import Proof, Verification
-from causalopt.solving.words import listing, plural
+from causalopt.solving.words import listing, plural, rounded_down
 
 RNG = np.random.default_rng(9)
 Z = pd.DataFrame(RNG.integers(0, 2, (200, 2)), columns=["a", "b"])
@@ -71,7 +71,7 @@ def numbers_of(name, result):
         return [
             f"3 pairs cost {result.total:.6g} in total",
             "2 rows and 4 columns are in no pair",
-            f"change the total by {result.duals[2]:.4g}",
+            f"adds at least {rounded_down(result.duals[2], 4)} to the total: the price of a pair",
         ]
     if name == "RobustZResult":
         low, high = result.p_interval

@@ -61,10 +61,9 @@ class AssignmentResult(Result):
     def duals(self) -> tuple[pd.Series, pd.Series, float] | None:
         """Potentials of rows and columns, and of the number of pairs; None where no multipliers prove the answer.
 
-        Each is the derivative of the total cost with respect to one more unit (one more pair). Of every pair allowed,
-        the cost is at least (in a maximum at most) row + column + count, with equality for the pairs used, and units
-        that may stay out are not worth less than nothing: that is the certificate of optimality, and `certificate`
-        recomputes it.
+        Of every pair allowed, the cost is at least (in a maximum at most) row + column + count, with equality for the
+        pairs used, and units that may stay out are not worth less than nothing: that is the certificate of optimality,
+        and `certificate` recomputes it. One more pair therefore adds at least (at most) count to the total.
         """
         if self.row_dual is None:
             return None

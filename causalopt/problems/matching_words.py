@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalopt.solving.verify import Proof
-from causalopt.solving.words import Words, listing, plural, wrapped
+from causalopt.solving.words import Words, listing, plural, rounded_down, rounded_up, wrapped
 
 if TYPE_CHECKING:
     from causalopt.problems.assignment_result import AssignmentResult
@@ -49,11 +49,16 @@ def _potentials(result: AssignmentResult) -> str:
         if len(potential):
             at = int(np.argmax(np.abs(potential.to_numpy())))
             parts.append(f"{name} {potential.index[at]} ({potential.iloc[at]:.4g})")
+    counted, maximize = result.problem._counted, result.problem.maximize
     text = (
-        "A price stands behind each unit: by how much the total would change with one more like it. The largest: "
-        f"{listing(parts)}."
+        f"A price stands behind each unit: no allowed pair costs {'more' if maximize else 'less'} than the prices of "
+        f"its two units{' and that of a pair' if counted else ''} together, and the pairs chosen cost just that. The "
+        f"largest: {listing(parts)}."
     )
-    return text + (f" One more pair would change the total by {count:.4g}." if result.problem._counted else "")
+    if not counted:
+        return text
+    bound = f"at most {rounded_up(count, 4)}" if maximize else f"at least {rounded_down(count, 4)}"
+    return f"{text} One more pair, where there is one, adds {bound} to the total: the price of a pair."
 
 
 def robust_z_words(result: RobustZResult) -> Words:

@@ -6,6 +6,8 @@ Every number in them is one that the result carries.
 from __future__ import annotations
 
 import dataclasses
+import decimal
+import math
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -155,3 +157,23 @@ def listing(names: list[str], shown: int = 5) -> str:
 def plural(count: int, noun: str, many: str = "") -> str:
     """Return a count with its noun."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def rounded_up(value: float, digits: int) -> str:
+    """Return a number of few digits that is not below a value, but for rounding of the value itself.
+
+    Examples
+    --------
+    >>> rounded_up(1.3801, 3), rounded_up(1.38, 3), rounded_down(-0.0123456, 3)
+    ('1.39', '1.38', '-0.0124')
+    """
+    nearest = f"{value:.{digits}g}"
+    if not math.isfinite(value) or float(nearest) >= value - AGREE * abs(value):
+        return nearest
+    up = decimal.Context(prec=digits, rounding=decimal.ROUND_CEILING).create_decimal_from_float(value)
+    return f"{float(up):.{digits}g}"
+
+
+def rounded_down(value: float, digits: int) -> str:
+    """Return a number of few digits that is not above a value, but for rounding of the value itself."""
+    return f"{-float(rounded_up(-value, digits)) + 0.0:.{digits}g}"

@@ -4,12 +4,14 @@ import dataclasses
 import re
 
 import numpy as np
-from match_cases import extremes
+import pytest
+from match_cases import extremes, matchings
 
 import causalopt as co
 from causalopt.problems.robust_z_curve import curve
 from causalopt.problems.robust_z_result import p_value
 from causalopt.solving.verify import Proof
+from causalopt.solving.words import rounded_down, rounded_up
 
 
 def flat(text):
@@ -66,3 +68,60 @@ def test_a_curve_that_is_not_exact_speaks_of_the_pairings_found():
     exact, greedy = (flat(curve(problem, solver=name).explain()) for name in ("parametric", "greedy"))
     assert "every pairing rejects" in exact and "All extremes are exact" in exact
     assert "every pairing found rejects" in greedy and "every pairing rejects" not in greedy
+
+
+# ---- assignments ----
+
+
+def best_total(cost, n, maximize):
+    """The best total of n pairs by enumeration; None where there are no n pairs."""
+    totals = [sum(cost[i, j] for i, j in pairs) for pairs in matchings(np.isfinite(cost)) if len(pairs) == n]
+    return (max if maximize else min)(totals) if totals else None
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("solver", ["hungarian", "highs"])
+def test_what_is_said_of_prices_of_an_assignment_is_true(solver, maximize):
+    strict = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        cost = rng.integers(-5, 20, (4, 5)) + rng.choice([0.0, 1 / 3, 1e-5], (4, 5))
+        cost[rng.random((4, 5)) < 0.2] = -np.inf if maximize else np.inf
+        n = int(rng.integers(1, 4))
+        if best_total(cost, n, maximize) is None:
+            continue
+        result = co.solve(co.AssignmentProblem(cost, cardinality=n, maximize=maximize), solver)
+        text = flat(result.explain())
+        row, column, count = result.duals
+        gap = cost - row.to_numpy()[:, None] - column.to_numpy()[None, :] - count
+        gap = np.where(np.isfinite(gap), -gap if maximize else gap, 0.0)
+        assert f"no allowed pair costs {'more' if maximize else 'less'} than" in text and gap.min() > -1e-6
+        for _, pair in result.pairs.iterrows():
+            assert row[pair.iloc[0]] + column[pair.iloc[1]] + count == pytest.approx(pair["cost"], abs=1e-6)
+        word = "most" if maximize else "least"
+        told = float(re.search(rf"One more pair, where there is one, adds at {word} (\S+) to", text)[1])
+        more = best_total(cost, n + 1, maximize)
+        if more is not None:
+            change = more - best_total(cost, n, maximize)
+            assert (change <= told + 1e-7) if maximize else (change >= told - 1e-7)
+            strict += abs(change - told) > 0.01
+    assert strict  # it is a bound, not the change
+
+
+def test_without_a_number_of_pairs_prices_are_those_of_units_alone():
+    cost = np.random.default_rng(1).integers(1, 9, (3, 4)).astype(float)
+    text = flat(co.solve(co.AssignmentProblem(cost)).explain())
+    assert "no allowed pair costs less than the prices of its two units together" in text
+    assert "would change" not in text and "One more" not in text
+
+
+def test_numbers_are_rounded_to_the_side_on_which_they_hold():
+    rng = np.random.default_rng(0)
+    for value in np.concatenate([rng.normal(size=300) * 10.0 ** rng.integers(-8, 9, 300), [0.0, 1.0, 999.96, -999.96]]):
+        for digits in (2, 3, 4):
+            up, down = float(rounded_up(value, digits)), float(rounded_down(value, digits))
+            unit = 10.0 ** (np.floor(np.log10(abs(value))) - digits + 1) if value else 0.0
+            noise = 1e-9 * abs(value)
+            assert value - noise <= up <= value + 1.001 * unit and value - 1.001 * unit <= down <= value + noise
+            assert f"{up:.{digits}g}" == rounded_up(value, digits)
+    assert rounded_up(0.1 + 0.2, 2) == "0.3" and rounded_up(np.inf, 3) == "inf" and rounded_down(0.0, 3) == "0"
