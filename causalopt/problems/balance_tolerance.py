@@ -288,16 +288,22 @@ def tightening_prices(result: BalanceResult) -> pd.DataFrame:
     """
     problem = result.problem
     check_groups(problem)
-    imbalance, lost = np.zeros(len(problem.names)), np.zeros(len(problem.names))
-    for k, group in enumerate(problem.groups):
-        w = result._of(group)
-        imbalance = np.maximum(imbalance, np.abs(group.rows[:-1] @ w / group.size / group.unit))
-        square = float(w @ w) / group.size
-        after = square + result.multipliers(by_covariate=True)[k] * problem.tolerance / 2 / group.size
-        lost = np.maximum(lost, 1 / square - 1 / after)
+    imbalance = np.zeros(len(problem.names))
+    for group in problem.groups:
+        imbalance = np.maximum(imbalance, np.abs(group.rows[:-1] @ result._of(group) / group.size / group.unit))
+    lost = _shares_lost(result).max(axis=0)
     index = pd.Index(problem.names, name="covariate")
     table = pd.DataFrame({"tolerance": problem.tolerance, "imbalance": imbalance, "share lost": lost}, index=index)
     return table.sort_values("share lost", kind="stable")
+
+
+def _shares_lost(result: BalanceResult) -> Floats:
+    """Return the least share of its size that each group loses (rows) where each tolerance is halved (columns)."""
+    problem = result.problem
+    size = np.array([group.size for group in problem.groups])[:, None]
+    square = np.array([float((result._of(group) ** 2).sum()) for group in problem.groups])[:, None] / size
+    after = square + result.multipliers(by_covariate=True) * problem.tolerance / 2 / size
+    return np.asarray(np.maximum(1 / square - 1 / after, 0.0))
 
 
 def tighten(
@@ -325,7 +331,7 @@ def tighten(
         By step (0 is the problem as given): the `covariate` and its new `tolerance`; `status`: "optimal", or
         "infeasible" or "too costly" for a step that is not taken (the covariate keeps its tolerance, and is left alone
         from then on); the `share` that the effective sample size is of the group's size (the smallest over the
-        groups), and `share at most`, what the price promised. `attrs["tolerances"]` has the tolerances at the end.
+        groups), and `share at most`, what the multipliers allow. `attrs["tolerances"]` has the tolerances at the end.
 
     Raises
     ------
@@ -352,9 +358,10 @@ def tighten(
     result = sweep.at(tolerance)
     if result is None:
         raise problem.infeasible(Result(status=Termination(Reason.INFEASIBLE), solver=solver))
-    rows: list[tuple[Any, ...]] = [("", np.nan, "optimal", np.nan, _share(result))]
+    rows: list[tuple[Any, ...]] = [("", np.nan, "optimal", np.nan, _shares(result).min())]
     for _ in range(len(problem.names) if steps is None else steps):
-        prices = tightening_prices(result)["share lost"].reindex(problem.names).to_numpy()
+        lost = _shares_lost(result)
+        prices = lost.max(axis=0)
         open_ones = np.flatnonzero(np.isfinite(halved))
         if not len(open_ones):
             break
@@ -366,8 +373,9 @@ def tighten(
             answer is not None and wanted is not None and (answer.effective_sample_size < wanted * (1 - 1e-9)).any()
         )
         status = "infeasible" if answer is None else "too costly" if costly else "optimal"
-        share = np.nan if answer is None else _share(answer)
-        rows.append((problem.names[p], trial[p], status, _share(result) - prices[p], share))
+        share = np.nan if answer is None else _shares(answer).min()
+        at_most = float((_shares(result) - lost[:, p]).min())
+        rows.append((problem.names[p], trial[p], status, at_most, share))
         if answer is None or costly:
             halved[p] = np.inf
             continue
@@ -379,9 +387,10 @@ def tighten(
     return table
 
 
-def _share(result: BalanceResult) -> float:
+def _shares(result: BalanceResult) -> Floats:
+    """Return the share that the effective sample size is of each group's size."""
     sizes = np.array([group.size for group in result.problem.groups])
-    return float((result.effective_sample_size.to_numpy() / sizes).min())
+    return np.asarray(result.effective_sample_size.to_numpy() / sizes)
 
 
 def wanted_sizes(problem: BalanceProblem, size: float) -> pd.Series:

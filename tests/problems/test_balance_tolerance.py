@@ -183,6 +183,30 @@ def test_each_step_halves_the_cheapest_and_costs_at_least_its_price():
     assert paid and path.attrs["tolerances"] == pytest.approx(tolerance)
 
 
+def test_no_step_keeps_a_larger_share_than_the_path_said_at_most_with_several_groups():
+    """Another group than that of the smallest share may be the one that loses most."""
+    steps = crossed = 0
+    for seed in range(8):
+        x, t = study(seed, n=100, strength=1.0)
+        x["c"] = np.exp(2 * x["c"])
+        tolerance = dict.fromkeys("abc", 0.1)
+        problem = co.BalanceProblem(x, t, tolerance=tolerance, estimand="ATE")
+        path = co.tighten(problem, 4)
+        for _, row in path.iloc[1:].iterrows():
+            if row["status"] != "optimal":
+                continue
+            before = size_at(x, t, tolerance, estimand="ATE")
+            lost = co.tightening_prices(co.solve(co.BalanceProblem(x, t, tolerance=tolerance, estimand="ATE")))
+            lost = lost.loc[row["covariate"], "share lost"]
+            tolerance[row["covariate"]] = row["tolerance"]
+            after = size_at(x, t, tolerance, estimand="ATE")
+            assert row["share"] == pytest.approx(after, abs=1e-6)
+            assert after <= row["share at most"] + 1e-6 and row["share at most"] <= before + 1e-6
+            steps += 1
+            crossed += after > before - lost + 1e-6
+    assert steps > 20 and crossed
+
+
 def test_steps_that_cost_too_much_or_cannot_be_taken_are_not_taken():
     x, t = study(5, strength=1.2)
     path = co.tighten(co.BalanceProblem(x, t, tolerance=0.3), 40, effective_sample_size=0.6)
