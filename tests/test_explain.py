@@ -12,8 +12,9 @@ import pytest
 import causalopt
 import causalopt as co
 from causalopt.inference.bootstrap_result import BootstrapResult
-from causalopt.solving.result import Limit, Reason, Result, Termination
-from causalopt.solving.verify import Proof, Verification
+from causalopt.solving.attempts import as_result
+from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Proof, Verification, verify
 from causalopt.solving.words import listing, plural, rounded_down
 
 RNG = np.random.default_rng(9)
@@ -148,7 +149,12 @@ def stated(reason, proof=None, *, limit=Limit.NONE, raw="", gap=None):
     check = None if proof is None else Verification(proof=proof, objective=2.0)
     return flat(
         Result(
-            status=Termination(reason, limit, raw), solver="planted", objective=2.0, gap=gap, verification=check
+            status=Termination(reason, limit, raw),
+            solver="planted",
+            objective=2.0,
+            bound=None if gap is None else 2.0 * (1 - gap),
+            gap=gap,
+            verification=check,
         ).explain()
     )
 
@@ -168,7 +174,7 @@ def test_what_is_known_of_an_answer_has_a_word_of_its_own():
     assert len(set(every)) == len(every)
     assert "best answer, certified by causalopt" in certified and "claimed" not in certified
     assert "as claimed by planted" in claimed and "certified" not in claimed and "word of planted" in claimed
-    assert "not proven the best, since the time limit stopped" in stopped and "at most 0.12 of its value" in stopped
+    assert "not proven the best, since the time limit stopped" in stopped and "better by at most 0.25" in stopped
     assert "nodes limit" in unknown and "nothing says how much better" in unknown
     assert "heuristic" in heuristic and "best answer" not in heuristic
     assert "causalopt proved it" in proven and "word of planted" in said
@@ -179,6 +185,29 @@ def test_what_is_known_of_an_answer_has_a_word_of_its_own():
     assert "not verified" in stated(Reason.OPTIMAL)
     assert "certified by causalopt" in stated(Reason.FEASIBLE, Proof.CERTIFIED, gap=0.2)
     assert "agree to nine digits" in stated(Reason.OPTIMAL, Proof.CERTIFIED, gap=0.0)
+
+
+def test_how_much_better_another_answer_could_be_is_told_in_the_unit_of_the_objective():
+    program = co.Program.from_arrays([1.0], [[1.0]], row_lower=5.0, upper=9.0, integer=True, constant=-4.999)
+    claim = Solution(Termination(Reason.FEASIBLE, Limit.TIME), x=np.array([5.0]), objective=0.001, bound=-0.9)
+    result = as_result(*verify(program, claim), Ledger(), solver="s", solver_version="", license="", reason="")
+    assert result.bound == pytest.approx(-0.9) and "better by at most 0.91." in flat(result.explain())  # 0.901
+
+
+def test_the_best_within_a_loose_gap_is_not_called_the_best():
+    rng = np.random.default_rng(1)
+    values, sizes = rng.integers(1, 30, 30), rng.integers(1, 30, (3, 30)).astype(float)
+    program = co.Program.from_arrays(-1.0 * values, sizes, row_upper=sizes.sum(1) / 3, upper=1.0, integer=True)
+    loose, best = co.solve(program, "highs", gap=0.5), co.solve(program, "highs", gap=0.0)
+    assert loose.is_optimal and loose.objective > best.objective + 0.5  # there is a better one
+    text = flat(loose.explain())
+    assert "This is the best answer within the gap asked for" in text and "This is the best answer," not in text
+    told = float(re.search(r"better by at most ([\d.e+]+)\. ?", text + " ")[1].rstrip("."))
+    assert told >= loose.objective - loose.bound >= loose.objective - best.objective - 1e-6
+    assert "This is the best answer," in flat(best.explain())
+    for proof in (Proof.CERTIFIED, Proof.CLAIMED):
+        assert "best answer within the gap asked for" in stated(Reason.OPTIMAL, proof, gap=1e-3)
+        assert "This is the best answer," in stated(Reason.OPTIMAL, proof, gap=1e-7)
 
 
 def test_real_solves_are_told_apart():

@@ -23,6 +23,9 @@ WIDTH = 80
 #: A relative gap up to which bound and objective agree, but for rounding.
 AGREE = 1e-9
 
+#: A relative gap up to which an optimal answer is called the best, without more words.
+BEST = 1e-6
+
 #: The raw status of answers that were found without a proof.
 HEURISTIC = "heuristic"
 
@@ -101,18 +104,18 @@ def proof_words(result: Result) -> str:
         if check is None
         else "causalopt recomputed it from the data: it meets the constraints, and its objective is as stated."
     )
-    known = result.gap is not None and proof is not Proof.NONE
-    far = f" Another answer could be better by at most {result.gap:.2g} of its value." if known else ""
-    if known and result.gap is not None and result.gap <= AGREE:
-        far = " Bound and objective agree to nine digits."
+    known = proof is not Proof.NONE and None not in (result.gap, result.bound, result.objective)
+    far = _distance(result.objective, result.bound) if known else ""
+    best = "best answer" if result.gap is None or result.gap <= BEST else "best answer within the gap asked for"
+    better = "better" if best == "best answer" else "better by more"
     if status.raw == HEURISTIC:
         return f"This answer is heuristic: nothing says how near the best it is. {checked}"
     if status.reason is Reason.OPTIMAL and proof is Proof.CERTIFIED:
-        proven = "This is the best answer, certified by causalopt: a bound recomputed from the data proves it."
+        proven = f"This is the {best}, certified by causalopt: a bound recomputed from the data proves it."
         return f"{proven} {checked}{far}"
     if status.reason is Reason.OPTIMAL and proof is Proof.CLAIMED:
         return (
-            f"This is the best answer, as claimed by {solver}. {checked} That no answer is better was not recomputed: "
+            f"This is the {best}, as claimed by {solver}. {checked} That no answer is {better} was not recomputed: "
             f"it is the word of {solver}.{far}"
         )
     if status.reason is Reason.OPTIMAL:
@@ -124,6 +127,15 @@ def proof_words(result: Result) -> str:
         )
     whose = "certified by causalopt" if proof is Proof.CERTIFIED else f"claimed by {solver}"
     return f"This is an answer, but not proven the best{_stopped(status.limit)}. {checked}{far} That bound is {whose}."
+
+
+def _distance(objective: float | None, bound: float | None) -> str:
+    """Return how much better another answer could be."""
+    assert objective is not None and bound is not None
+    distance = abs(bound - objective)
+    if distance <= AGREE * abs(objective):
+        return " Bound and objective agree to nine digits."
+    return f" Another answer could have an objective better by at most {rounded_up(distance, 2)}."
 
 
 def _stopped(limit: Limit) -> str:
