@@ -43,7 +43,8 @@ class Relaxation:
     total : float
         cost'e.
     without_integrality : float
-        The least total where no variable need be whole; the same as `total` for a continuous program.
+        The least total where no variable need be whole; the same as `total` for a continuous program, NaN where a
+        limit stopped its search.
     result : Result
         Of the elastic program: who solved it, and what is proven.
     """
@@ -157,7 +158,9 @@ def least_relaxation(
             str(result.status),
             result.verification,
         )
-    without = total if first is None else float(first.objective or 0.0)
+    without = total
+    if first is not None:
+        without = float(first.objective) if first.is_optimal and first.objective is not None else np.nan
     return Relaxation(extra, x, total, without, result)
 
 

@@ -12,12 +12,15 @@ import pandas as pd
 import scipy.sparse as sp
 
 from causalopt.errors import DataError
-from causalopt.modeling.program import Program
+from causalopt.modeling.program import Bools, Ints, Program
 from causalopt.solving.elastic import Relaxation, least_relaxation
 from causalopt.solving.verify import Proof
 
 #: A row that gives way by less than this, relative to its largest coefficient, is not listed.
 LISTED = 1e-7
+
+#: Bounds of integer variables are rounded inwards by no more than this.
+WHOLE = 1e-9
 
 COLUMNS = ["constraint", "index", "side", "asked", "needed", "gives way by"]
 
@@ -35,7 +38,7 @@ class Infeasibility:
     total : float
         Sum of what gives way, each row's divided by its largest coefficient, so that units do not matter.
     without_integrality : float
-        The least total where no variable need be whole.
+        The least total where no variable need be whole; NaN where a limit stopped its search.
     proof : Proof
         What stands behind "least": certified by causalopt for continuous programs, the solver's claim for integer
         ones, not proven where a limit stopped it.
@@ -87,7 +90,7 @@ def explain_infeasibility(
     The least total change is found by a linear program with one more variable and two more rows a constraint (see
     `causalopt.solving.elastic`): it takes about as long as to find a feasible point, and nothing is computed before
     you ask. There may be other changes of the same total. Bounds of variables give way only where they contradict
-    themselves: crossed, or without a whole number between them.
+    themselves: crossed, or without a whole number between them. These are then constraints like the others.
 
     Raises
     ------
@@ -112,24 +115,30 @@ def explain_infeasibility(
         budget       upper    5.0     7.0           2.0
     """
     program = _program_of(problem_or_model, formulation)
-    mended, rows = _mend_bounds(program)
-    size = np.asarray(abs(mended.A).max(axis=1).toarray()).ravel() if mended.n_rows else np.empty(0)
+    crossed = np.flatnonzero(_crossed(program))
+    open_rows = _with_bounds_as_rows(program, crossed)
+    size = np.asarray(abs(open_rows.A).max(axis=1).toarray()).ravel() if open_rows.n_rows else np.empty(0)
     size = np.where(size > 0, size, 1.0)
-    found = least_relaxation(mended, sp.diags_array(size, format="csr"), solver=solver, time_limit=time_limit)
+    found = least_relaxation(open_rows, sp.diags_array(size, format="csr"), solver=solver, time_limit=time_limit)
     if found is None:
         raise DataError("No change that would do was found: allow more time (time_limit=), or use another solver.")
-    activity = mended.A @ found.x
+    activity = open_rows.A @ found.x
+    rows = []
     for side, bound, by in (
-        ("lower", mended.row_lower, mended.row_lower - activity),
-        ("upper", mended.row_upper, activity - mended.row_upper),
+        ("lower", open_rows.row_lower, open_rows.row_lower - activity),
+        ("upper", open_rows.row_upper, activity - open_rows.row_upper),
     ):
-        for i in np.flatnonzero((found.extra > LISTED) & (by > LISTED * size)):
-            rows.append((*_name(program.rows, int(i), "row"), side, float(bound[i]), float(activity[i]), float(by[i])))
+        for i in np.flatnonzero((found.extra > LISTED) & (by > LISTED * size)).tolist():
+            name = (
+                _name(program.rows, i, "row")
+                if i < program.n_rows
+                else _name(program.columns, int(crossed[(i - program.n_rows) % len(crossed)]), "column")
+            )
+            rows.append((*name, side, float(bound[i]), float(activity[i]), float(by[i])))
     table = pd.DataFrame(rows, columns=COLUMNS)
     proof = found.result.verification.proof if found.result.verification and found.is_least else Proof.NONE
-    return Infeasibility(
-        table, found.total, found.without_integrality, proof, found.result.solver, found.x, _words(table, found, proof)
-    )
+    words = _words(table, found, proof, "constraints and bounds of variables" if len(crossed) else "constraints")
+    return Infeasibility(table, found.total, found.without_integrality, proof, found.result.solver, found.x, words)
 
 
 def _program_of(source: Any, formulation: str | None) -> Program:
@@ -140,20 +149,28 @@ def _program_of(source: Any, formulation: str | None) -> Program:
     return compile_model(source.build(formulation) if hasattr(source, "fast_paths") else source)
 
 
-def _mend_bounds(program: Program) -> tuple[Program, list[tuple[Any, ...]]]:
-    """Return the program with bounds of variables that can be met, and what was changed."""
-    lower, upper, rows = program.lower.copy(), program.upper.copy(), []
-    for j in np.flatnonzero(lower > upper):
-        rows.append((*_name(program.columns, int(j), "column"), "upper", upper[j], lower[j], lower[j] - upper[j]))
-        lower[j], upper[j] = upper[j], lower[j]
-    whole = program.integer & (np.ceil(lower - 1e-9) > np.floor(upper + 1e-9))
-    for j in np.flatnonzero(whole):
-        down, up = lower[j] - np.floor(lower[j]), np.ceil(upper[j]) - upper[j]
-        side, asked, by = ("lower", lower[j], down) if down <= up else ("upper", upper[j], up)
-        needed = float(np.floor(lower[j]) if side == "lower" else np.ceil(upper[j]))
-        rows.append((*_name(program.columns, int(j), "column"), side, float(asked), needed, float(by)))
-        lower[j], upper[j] = min(lower[j], needed), max(upper[j], needed)
-    return program.replace(lower=lower, upper=upper), rows
+def _crossed(program: Program) -> Bools:
+    """Return which columns have bounds that no value meets: crossed, or without a whole number between them."""
+    lower, upper = program.lower, program.upper
+    return np.asarray(
+        (lower > upper) | (program.integer & (np.ceil(lower - WHOLE) > np.floor(upper + WHOLE))), dtype=bool
+    )
+
+
+def _with_bounds_as_rows(program: Program, columns: Ints) -> Program:
+    """Return the program with the bounds of some columns as rows, each side one of its own, which can give way."""
+    k, infinite = len(columns), np.full(len(columns), np.inf)
+    if not k:
+        return program
+    lower, upper = program.lower.copy(), program.upper.copy()
+    identity = sp.csr_matrix((np.ones(k), (np.arange(k), columns)), shape=(k, program.n_columns))
+    matrix = sp.vstack([program.A, identity, identity], format="csr")
+    row_lower = np.concatenate([program.row_lower, lower[columns], -infinite])
+    row_upper = np.concatenate([program.row_upper, infinite, upper[columns]])
+    lower[columns], upper[columns] = -np.inf, np.inf
+    return program.replace(
+        A=matrix, row_lower=row_lower, row_upper=row_upper, lower=lower, upper=upper, rows=(), columns=()
+    )
 
 
 def _name(groups: Sequence[tuple[Any, int, int]], position: int, otherwise: str) -> tuple[str, Any]:
@@ -171,21 +188,15 @@ def _name(groups: Sequence[tuple[Any, int, int]], position: int, otherwise: str)
     return otherwise, position
 
 
-def _words(table: pd.DataFrame, found: Relaxation, proof: Proof) -> str:
+def _words(table: pd.DataFrame, found: Relaxation, proof: Proof, what: str) -> str:
     if not len(table):
         return "All constraints can be met: nothing has to give way."
     listed = ", ".join(table["constraint"].unique()[:4]) + (", ..." if table["constraint"].nunique() > 4 else "")
-    text = f"No point meets all constraints. What gives way in the least total change, {found.total:.4g}: {listed}."
-    if found.total <= LISTED:
-        text = f"No point meets all bounds of the variables: {listed}."
-    elif found.without_integrality <= LISTED:
+    text = f"No point meets all {what}. What gives way in the least total change, {found.total:.4g}: {listed}."
+    if found.without_integrality <= LISTED:
         text += " It is whole numbers that stand in the way: with fractions, every constraint could be met as it is."
     elif found.without_integrality < found.total * (1 - 1e-6):
         text += f" Without whole numbers {found.without_integrality:.4g} would do."
-    if found.total > LISTED:
-        text += (
-            f" That no smaller change does is {proof}."
-            if proof is not Proof.NONE
-            else " A limit stopped the search: it would do, but a smaller change may do as well."
-        )
-    return text
+    if proof is Proof.NONE:
+        return text + " A limit stopped the search: it would do, but a smaller change may do as well."
+    return text + f" That no smaller change does is {proof}."

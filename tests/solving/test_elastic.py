@@ -152,17 +152,78 @@ def test_array_constraints_and_those_added_by_the_user_are_named_by_position():
     assert co.solve(m, "highs").is_optimal
 
 
-def test_bounds_that_contradict_themselves_are_listed():
+def test_bounds_that_contradict_themselves_are_listed_and_the_advice_does():
     m = pyo.ConcreteModel()
     m.x = pyo.Var([1, 2], bounds=(3, 1))
     m.n = pyo.Var(bounds=(0.2, 0.7), within=pyo.Integers)
     m.c = pyo.Constraint(expr=m.x[1] + m.x[2] + m.n >= 0)
     m.o = pyo.Objective(expr=m.n)
     found = co.explain_infeasibility(m)
-    rows = found.table[["constraint", "index", "side", "asked", "needed"]].values.tolist()
-    assert [r[:3] for r in rows] == [["x", 1, "upper"], ["x", 2, "upper"], ["n", "", "lower"]]
-    assert rows[0][3:] == [1, 3] and rows[2][3:] == [pytest.approx(0.2), 0.0]
-    assert "bounds of the variables" in found.words
+    assert {(r["constraint"], r["index"]) for _, r in found.table.iterrows()} == {("x", 1), ("x", 2), ("n", "")}
+    assert found.total == pytest.approx(2 + 2 + 0.2) and found.without_integrality == pytest.approx(4)
+    assert "No point meets all constraints and bounds of variables" in found.words
+    for _, row in found.table.iterrows():
+        variable = m.n if row["constraint"] == "n" else m.x[row["index"]]
+        assert row["asked"] == (variable.lb if row["side"] == "lower" else variable.ub)
+        (variable.setlb if row["side"] == "lower" else variable.setub)(row["needed"])
+    assert co.solve(m, "highs").is_optimal
+
+
+def test_bounds_that_contradict_themselves_give_way_least_by_enumeration():
+    """Bounds count as rows of one coefficient: in whole numbers, and crossed for numbers of any kind."""
+    both_sides = rows_too = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        matrix = rng.integers(-2, 3, (2, 3)).astype(float)
+        matrix[:, 0] = np.where((matrix == 0).all(axis=1), 1.0, matrix[:, 0])
+        row_lower, row_upper = np.array([rng.integers(2, 9), -np.inf]), np.array([np.inf, rng.integers(-9, 3)])
+        lower = np.array([rng.choice([0.4, 1.2, 4.0]), rng.choice([0.3, 3.0]), 0.0])
+        upper = np.array([rng.choice([0.6, 1.9, 1.0]), rng.choice([0.8, 1.0]), 3.0])
+        program = co.Program.from_arrays([0.0] * 3, matrix, row_lower, row_upper, lower, upper, integer=True)
+        size = abs(matrix).max(axis=1)
+        crossed = np.array([*(np.ceil(lower[:2]) > np.floor(upper[:2])), False])
+        if not crossed.any():
+            continue
+        best = np.inf
+        for x in itertools.product(range(-8, 13), range(-8, 13), range(4)):
+            out = np.maximum(lower - x, 0) + np.maximum(np.array(x) - upper, 0)
+            if not out[~crossed].any():
+                best = min(best, out.sum() + (violations(program, np.array(x, float)) / size).sum())
+        found = co.explain_infeasibility(program, "highs")
+        assert found.total == pytest.approx(best, abs=1e-6) and found.proof is Proof.CLAIMED
+        wide = {"lower": lower.copy(), "upper": upper.copy(), "row_lower": row_lower, "row_upper": row_upper}
+        for _, row in found.table.iterrows():
+            wide[("" if row["constraint"] == "column" else "row_") + row["side"]][int(row["index"])] = row["needed"]
+        assert co.solve(program.replace(**wide), "highs").is_optimal
+        both_sides += found.table[found.table["constraint"] == "column"].duplicated(["index"]).any()
+        rows_too += (found.table["constraint"] == "row").any()
+    assert both_sides and rows_too
+
+
+@pytest.mark.parametrize("stop", [("no solution", None), ("feasible", 0.0)], ids=["without a point", "with a point"])
+def test_a_continuous_search_that_a_limit_stops_says_nothing_of_fractions(monkeypatch, stop):
+    import dataclasses
+
+    from causalopt.solving import elastic
+    from causalopt.solving.result import Limit, Reason, Termination
+
+    reason, objective = Reason(stop[0]), stop[1]
+
+    solved = elastic.solve_program
+
+    def stopped(program, *arguments, **options):
+        result = solved(program, *arguments, **options)
+        if program.integer.any():
+            return result
+        return dataclasses.replace(result, status=Termination(reason, Limit.TIME), x=None, objective=objective)
+
+    rows = [[2.0], [1.0], [1.0]]
+    program = co.Program.from_arrays([0.0], rows, [3.0, 5.0, -np.inf], [3.0, np.inf, 1.0], integer=True)
+    assert co.explain_infeasibility(program, "highs").without_integrality > 1  # fractions do not help here
+    monkeypatch.setattr(elastic, "solve_program", stopped)
+    found = co.explain_infeasibility(program, "highs")
+    assert np.isnan(found.without_integrality) and "fractions" not in found.words
+    assert "Without whole numbers" not in found.words and found.total > 1
 
 
 def test_a_search_that_a_limit_stops_does_not_claim_to_be_least(monkeypatch):
