@@ -236,6 +236,16 @@ def test_balance_without_binding_tolerances_and_with_negative_weights_says_so():
     assert "extrapolate" in flat(balance(tolerance=0.01, lower=-1.0).explain())
 
 
+def test_units_with_negative_weights_are_not_counted_as_without_weight():
+    for lower, some in ((0.0, True), (-10.0, False)):
+        x = pd.DataFrame({"u": X["u"] + 1.5 * Z["a"]})
+        result = co.solve(co.BalanceProblem(x, Z["a"], tolerance=0.0, lower=lower))
+        weights = result.weights.to_numpy()
+        assert (weights < -1e-3).any() != some and (np.abs(weights) <= 1e-7).any() == some
+        told = re.search(r"([\d,]+) units? got no weight", flat(result.explain()))
+        assert (int(told[1]) if told else 0) == (np.abs(weights) <= 1e-7).sum()
+
+
 def test_balance_of_several_groups_names_them():
     text = flat(balance(tolerance=0.01, estimand="ATE").explain())
     assert "(group 0)" in text and "(group 1)" in text and "the whole sample" in text

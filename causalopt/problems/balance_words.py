@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from causalopt.solving.words import Words, listing, plural
@@ -38,7 +39,7 @@ def words(result: BalanceResult) -> Words:
 def _sizes(result: BalanceResult) -> str:
     sizes, table = result.effective_sample_size, result.problem.groups
     kept = listing([f"{sizes[g.label]:,.1f} of {g.size:,} (group {g.label})" for g in table])
-    none = sum(int((result._of(g) <= 1e-7).sum()) for g in table)
+    none = sum(int((np.abs(result._of(g)) <= 1e-7).sum()) for g in table)
     text = (
         f"Effective sample size: {kept}. So many equally weighted units would give a mean as precise, where outcomes "
         "vary alike; the rest is the price of balance."
