@@ -14,7 +14,8 @@ import scipy.sparse as sp
 from causalopt.errors import CausaloptError, InfeasibleError
 from causalopt.modeling.program import Bools, Floats, Program
 from causalopt.problems.balance_rows import RowBlock, dense_rows, group_block
-from causalopt.solving.elastic import Relaxation, least_relaxation
+from causalopt.solving.elastic import Relaxation, least_relaxation, with_margin
+from causalopt.solving.words import rounded_down, rounded_up
 
 if TYPE_CHECKING:
     from causalopt.problems.balance import BalanceProblem
@@ -30,6 +31,9 @@ MOST_ENTRIES = 500_000
 
 #: Extra tolerance that counts as none.
 NONE = 1e-9
+
+#: A tolerance below which the margin of the smallest that works is that of this one.
+SMALL = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ class Part:
         found = least_relaxation(wide, give, solver=self.solver)
         if found is None:
             return np.inf if side == "upper" else -np.inf
-        return at + found.total if side == "upper" else at - found.total
+        return with_margin(at + found.total, 1.0) if side == "upper" else -with_margin(found.total - at, 1.0)
 
 
 def parts(problem: BalanceProblem, solver: str = "auto") -> list[Part]:
@@ -122,7 +126,7 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
     Its `explanation` has, by group and covariate: `tolerance` (asked for), `smallest alone` (the smallest that works
     with all others as asked; infinite where no value does), and `smallest jointly` (a set that works together, of
     the least total increase). Its `attrs["bounds on weights"]` has the bounds on the weights that would do in place of
-    looser tolerances, "upper" and "lower", each alone.
+    looser tolerances, "upper" and "lower", each alone. All have a margin of a millionth, so that they work when used.
 
     The message takes a linear program about as large as the problem (up to 300,000 numbers; beyond, it leaves that to
     the explanation) and, up to 50,000 numbers, one for each bound on the weights. The explanation takes
@@ -155,7 +159,7 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
             "The tolerances cannot be met, by a margin too small to explain: loosen them slightly.", table
         )
     listed = "; ".join(
-        f"{_shown(key, problem)} {row['tolerance']:.4g} -> {row['smallest jointly']:.4g}"
+        f"{_shown(key, problem)} {row['tolerance']:.4g} -> {rounded_up(row['smallest jointly'], 4)}"
         for key, row in short.head(6).iterrows()
     )
     return InfeasibleError(
@@ -179,7 +183,7 @@ def explanation(found: Sequence[Part]) -> pd.DataFrame:
             tolerance = part.tolerance
             for k in np.flatnonzero(np.isfinite(tolerance)):
                 own = part.extra(np.arange(len(tolerance)) == k)
-                alone[k] = np.inf if own is None else tolerance[k] + own.extra[k]
+                alone[k] = np.inf if own is None else _wider(tolerance[k], own.extra[k])
         table.insert(1, "smallest alone", alone)
         tables.append(table)
     whole = pd.concat(tables) if tables else pd.concat([_jointly(part) for part in found])
@@ -194,9 +198,15 @@ def _jointly(part: Part) -> pd.DataFrame:
     found = part.extra(np.isfinite(tolerance))
     # Without a change that does, nothing works jointly: the bounds on the weights are what stands in the way.
     extra = np.full(len(tolerance), np.nan) if found is None else found.extra
+    jointly = [_wider(*pair) for pair in zip(tolerance, extra, strict=True)]
     labels = [(block.label, name) for block in part.blocks for name in part.problem.names]
     index = pd.MultiIndex.from_tuples(labels, names=["group", "covariate"])
-    return pd.DataFrame({"tolerance": tolerance, "smallest jointly": tolerance + extra}, index=index)
+    return pd.DataFrame({"tolerance": tolerance, "smallest jointly": jointly}, index=index)
+
+
+def _wider(tolerance: float, extra: float) -> float:
+    """Return the tolerance that works, with a margin where it is wider than asked for."""
+    return float(with_margin(tolerance + extra, SMALL) if extra > NONE else tolerance + extra)
 
 
 def _bounds(found: Sequence[Part]) -> dict[str, float]:
@@ -215,9 +225,9 @@ def _bound_words(found: Sequence[Part]) -> str:
     needed = _bounds(found)
     ways = []
     if needed.get("upper", problem.upper) < np.inf:
-        ways.append(f"upper={needed['upper']:.4g} in place of {problem.upper:g}")
+        ways.append(f"upper={rounded_up(needed['upper'], 4)} in place of {problem.upper:g}")
     if -np.inf < needed.get("lower", -np.inf):
-        ways.append(f"lower={needed['lower']:.4g} in place of {problem.lower:g}")
+        ways.append(f"lower={rounded_down(needed['lower'], 4)} in place of {problem.lower:g}")
         ways[-1] += " (negative weights extrapolate)" if needed["lower"] < 0 else ""
     if not ways:
         return " With the tolerances as they are, no other bound on the weights would do alone."

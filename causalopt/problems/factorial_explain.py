@@ -14,7 +14,8 @@ from causalopt.errors import CausaloptError, InfeasibleError
 from causalopt.modeling.program import Floats, Program
 from causalopt.problems.factorial_design import Effect, OutcomeModel, identify, read_model
 from causalopt.problems.factorial_rows import WeightSet, make_set
-from causalopt.solving.elastic import least_relaxation
+from causalopt.solving.elastic import least_relaxation, with_margin
+from causalopt.solving.words import rounded_up
 
 if TYPE_CHECKING:
     from causalopt.problems.factorial import FactorialBalanceProblem
@@ -24,6 +25,9 @@ MOST_ENTRIES = 5_000_000
 
 #: Extra tolerance that counts as none.
 ZERO = 1e-8
+
+#: An extra tolerance below which the margin of the smallest that works is that of this one.
+SMALL = 0.01
 
 
 def constraints(
@@ -61,7 +65,7 @@ def smallest_extra(
 ) -> float:
     """Return the least tolerance, beyond what is asked for, with which these effects have weights; NaN without one.
 
-    Of all covariate functions alike, or of one alone.
+    Of all covariate functions alike, or of one alone; with a margin of a millionth, so that it works when used.
     """
     if not problem.names:
         return 0.0
@@ -70,7 +74,7 @@ def smallest_extra(
     found = least_relaxation(program, sp.csr_matrix((give @ chosen)[:, None]), solver=solver)
     if found is None:
         return np.nan
-    return 0.0 if found.total <= ZERO else found.total
+    return 0.0 if found.total <= ZERO else with_margin(found.total, SMALL)
 
 
 def estimability(problem: FactorialBalanceProblem) -> pd.DataFrame:
@@ -108,7 +112,7 @@ def _explain(problem: FactorialBalanceProblem, solver: str) -> InfeasibleError:
     if np.isnan(joint):
         ways.append("no tolerance of the covariates would do: the factors themselves cannot be balanced")
     elif joint > 0:
-        ways.append(f"a tolerance {joint:.3g} standard deviations larger than asked for (for all functions)")
+        ways.append(f"a tolerance {rounded_up(joint, 3)} standard deviations larger than asked for (for all functions)")
     else:
         ways.append("any slightly larger tolerance (the weights are missing by no more than rounding)")
     if small:

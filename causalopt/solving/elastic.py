@@ -29,6 +29,9 @@ from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Reason, Result
 from causalopt.solving.verify import is_feasible, scaled_violations
 
+#: What is named as the least that works is more by this part, so that it works where solvers round differently.
+MARGIN = 1e-6
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Relaxation:
@@ -104,6 +107,11 @@ def widened(program: Program, give: Any, extra: Floats) -> Program:
     """Return a program whose rows give way by some changes."""
     width = give @ extra
     return program.replace(row_lower=program.row_lower - width, row_upper=program.row_upper + width)
+
+
+def with_margin(least: float, unit: float = 0.0) -> float:
+    """Return a little more than the least value that works: a millionth of its size, or of a unit if that is larger."""
+    return least + MARGIN * max(abs(least), unit)
 
 
 def least_relaxation(

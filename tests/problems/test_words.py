@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from match_cases import extremes, matchings
 
@@ -125,3 +126,75 @@ def test_numbers_are_rounded_to_the_side_on_which_they_hold():
             assert value - noise <= up <= value + 1.001 * unit and value - 1.001 * unit <= down <= value + noise
             assert f"{up:.{digits}g}" == rounded_up(value, digits)
     assert rounded_up(0.1 + 0.2, 2) == "0.3" and rounded_up(np.inf, 3) == "inf" and rounded_down(0.0, 3) == "0"
+
+
+# ---- what would do ----
+
+
+def refusal(problem, solver):
+    try:
+        co.solve(problem, solver)
+    except co.InfeasibleError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("solver", ["dual-newton", "highs"])
+@pytest.mark.parametrize("estimand", ["ATT", "ATE"])
+def test_tolerances_and_bounds_that_are_said_to_work_work_as_printed_and_as_in_the_table(solver, estimand):
+    followed = {"printed": 0, "jointly": 0, "alone": 0, "upper": 0, "lower": 0}
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x = pd.DataFrame(rng.normal(size=(60, 2)) * [1.0, 300.0], columns=["a", "b"])
+        t = (x["a"] + rng.choice([0.0, 1.0]) * rng.normal(size=60) > 0.3).astype(int)
+        given = {
+            "tolerance": {"a": 0.001, "b": rng.choice([0.0, 0.05])},
+            "estimand": estimand,
+            "upper": rng.choice([1.2, 3.0]),
+        }
+        error = refusal(co.BalanceProblem(x, t, **given), solver)
+        if error is None:
+            continue
+
+        def works(given=given, x=x, t=t, **changes):
+            return refusal(co.BalanceProblem(x, t, **(given | changes)), solver) is None
+
+        table = error.explanation
+        if table["smallest jointly"].notna().all():
+            found = re.findall(r"([ab])(?: \(group \d\))? \S+ -> ([\d.e-]*\d)", str(error))
+            printed = dict(given["tolerance"])
+            for name, number in found:
+                printed[name] = max(printed[name], float(number))
+            followed["printed"] += bool(found)
+            assert works(tolerance=printed), (seed, printed, str(error))
+            followed["jointly"] += 1
+            assert works(tolerance=table.groupby("covariate")["smallest jointly"].max().to_dict())
+        alone = table.groupby("covariate")["smallest alone"].max()
+        for name in alone.index[np.isfinite(alone)]:
+            followed["alone"] += 1
+            assert works(tolerance=given["tolerance"] | {name: alone[name]}), (seed, name)
+        for side in ("upper", "lower"):
+            number = re.search(rf"{side}=(-?[\d.e-]*\d) in place", str(error))
+            if number:
+                followed[side] += 1
+                assert works(**{side: float(number[1])}), (seed, side, number[1])
+                assert works(**{side: table.attrs["bounds on weights"][side]}), (seed, side)
+    assert min(followed.values()) >= 2, followed
+
+
+def test_extra_tolerances_of_factorial_effects_work_as_printed_and_as_in_the_table():
+    followed = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        z = pd.DataFrame(rng.integers(0, 2, (80, 2)), columns=["p", "q"])
+        x = pd.DataFrame({"u": rng.normal(size=80) + 2.2 * z["p"], "v": rng.normal(size=80) + 2 * z["q"]})
+        error = refusal(co.FactorialBalanceProblem(x, z, tolerance=0.01), "auto")
+        if error is None:
+            continue
+        printed = float(re.search(r"a tolerance ([\d.e-]*\d) standard deviations larger", str(error))[1])
+        assert refusal(co.FactorialBalanceProblem(x, z, tolerance=0.01 + printed), "auto") is None, seed
+        for effect, extra in error.explanation["extra tolerance"].items():
+            problem = co.FactorialBalanceProblem(x, z, effects=[effect], tolerance=0.01 + extra)
+            assert refusal(problem, "auto") is None, (seed, effect)
+        followed += 1
+    assert followed >= 4
