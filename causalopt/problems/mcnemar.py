@@ -299,7 +299,7 @@ class RobustMcNemarResult(Result):
         own = {
             "discordant pairs": f"{self.n:,}",
             "B": "{} to {}".format(*self.b_range),
-            "Z": f"{self.z_min:.6g} to {self.z_max:.6g} (exact)",
+            "Z": f"{self.z_min:.6g} to {self.z_max:.6g}",
             "p-values": f"{low:.3g} to {high:.3g}",
             "decision at .05": self.decision(0.05),
         }
