@@ -92,9 +92,9 @@ def _whose(row: pd.Series) -> str:
 
 def _silent(result: BalanceResult) -> str:
     text = (
-        "What it does not say: whether covariates that are not in the list are balanced, measured or not. No outcome "
-        "was used; an effect needs estimate(outcome), and holds only if treatment is as good as random "
-        "given the covariates."
+        "What it does not say: whether covariates that are not in the list are balanced, measured or not. The "
+        "weights were chosen without any outcome; an effect estimated with them holds only if treatment is as good as "
+        "random given the covariates."
     )
     if result.problem.lower < 0:
         text += " Negative weights were allowed: they extrapolate beyond the units that are there."

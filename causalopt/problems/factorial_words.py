@@ -43,7 +43,8 @@ def words(result: FactorialResult) -> Words:
     unknown = f" Not identified by the observed cells, and left out: {listing(lost)}." if lost else ""
     silent = (
         "What it does not say: whether covariates outside the list are balanced, or whether the outcome model is "
-        f"right: effects of terms that it leaves out go into the estimates.{unknown} No outcome was used so far."
+        f"right: effects of terms that it leaves out go into the estimates.{unknown} The "
+        "weights were chosen without any outcome."
     )
     return Words(solved, (answer, balance), (_binding(result),), silent)
 
