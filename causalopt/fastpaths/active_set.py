@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.linalg import lapack  # NumPy's own functions take most of their time to prepare a small system
 
 from causalopt.modeling.program import Bools, Floats, Ints
 
@@ -26,6 +27,15 @@ DEPENDENCE = 1e-11
 
 #: Along dependent columns a slope of less than this, relative to its terms, is rounding.
 LEVEL = 10 * DEPENDENCE
+
+#: Up to this condition number of the free columns, scaled to length one, the solution is called unique.
+UNIQUE = 1e8
+
+#: Columns of work space for each column of a factorisation, so that large ones go by blocks.
+WORK = 64
+
+#: A column whose reduced cost is within this many times its rounding error can be positive at another solution.
+UNDECIDED = 1e4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,14 +91,22 @@ class Minimum:
         Whether the optimality conditions hold to rounding.
     iterations : int
         Least-squares solves.
+    active : int array or None
+        Columns that can be positive at some solution, where that is known: those whose reduced cost is zero. At any
+        other solution the residuals are the same (the objective is strictly convex in them), hence the reduced costs
+        too; and a column with a positive one is zero (complementary slackness).
     ray : (n,) array or None
         A direction in which the objective falls without end; `x` is then a point to go from.
+    unique : bool
+        Whether it is certain that no other solution exists; False where that takes a closer look.
     """
 
     x: Floats
     optimal: bool
     iterations: int
+    active: Ints | None = None
     ray: Floats | None = None
+    unique: bool = False
 
 
 def solve(problem: LeastSquares, *, start: Floats | None = None) -> Minimum:
@@ -124,6 +142,7 @@ class _ActiveSet:
         self.norms = np.sqrt(np.einsum("ij,ij->j", self.matrix, self.matrix))
         self.x = self._first_point(start)
         self.free = np.flatnonzero(self.x > 0)
+        self.independent = not len(self.free)  # whether the free columns are, certainly
         self.iterations = 0
 
     def _first_point(self, start: Floats | None) -> Floats:
@@ -160,7 +179,12 @@ class _ActiveSet:
             gradient[self.free] = np.inf
             gradient[refused] = np.inf
             if not (gradient < -noise).any():
-                return Minimum(self.x, not refused or self._nearly_optimal(refused), self.iterations)
+                undecided = gradient <= UNDECIDED * noise
+                undecided[self.free] = undecided[refused] = True
+                active = np.flatnonzero(undecided)
+                optimal = not refused or self._nearly_optimal(refused)
+                unique = optimal and len(active) == len(self.free) and self.independent
+                return Minimum(self.x, optimal, self.iterations, active=active, unique=unique)
             scale = np.where(self.norms > 0, self.norms, 1.0)
             entered = int(np.argmin(np.where(gradient < -noise, gradient / scale, np.inf)))
             if problem.row is not None and problem.row[entered] * problem.total < 0 and not len(self.free):
@@ -210,6 +234,7 @@ class _ActiveSet:
             row = problem.row[free] / problem.row[free[pivot]]
             at = problem.total / problem.row[free[pivot]]
             if len(free) == 1:
+                self.independent = True
                 return np.array([at]), None
             others[pivot] = False
             ratio, column = row[others], own[:, pivot]
@@ -217,8 +242,10 @@ class _ActiveSet:
             target = problem.target - at * column
             linear = linear[others] - linear[pivot] * ratio
             size = np.maximum(size[others], size[pivot] * np.abs(ratio))
-        q, r = np.linalg.qr(reduced)
         p = reduced.shape[1]
+        both = np.concatenate([reduced, target[:, None]], axis=1)
+        triangle = lapack.dgeqrf(both, lwork=WORK * (p + 1))[0]
+        r, goal = triangle[:p, :p], triangle[:p, p]  # below the diagonal of r are the reflections
         diagonal = np.zeros(p)
         diagonal[: len(r)] = np.abs(np.diagonal(r))
         dependent = np.flatnonzero(diagonal <= DEPENDENCE * size)
@@ -227,7 +254,7 @@ class _ActiveSet:
             move = np.zeros(p)
             move[k] = 1.0
             if k:
-                move[:k] = -np.linalg.solve(r[:k, :k], r[:k, k])
+                move[:k] = -lapack.dtrtrs(r[:k, :k], r[:k, k])[0]
             residual = reduced @ x[others] - target
             slope = float(linear @ move) + float((reduced @ move) @ residual)
             terms = float(np.abs(linear) @ np.abs(move)) + float(np.linalg.norm(residual)) * float(size @ np.abs(move))
@@ -237,10 +264,13 @@ class _ActiveSet:
             if not (direction < 0).any() and abs(slope) <= LEVEL * terms:
                 direction = -direction  # level to rounding: the way that ends
             return x, direction
-        goal = q.T @ target
         if linear.any():
-            goal -= np.linalg.solve(r.T, linear)
-        goal = np.linalg.solve(r, goal)
+            goal = goal - lapack.dtrtrs(r, linear, trans=1)[0]
+        goal = lapack.dtrtrs(r, goal)[0]
+        # (dtrtrs with several right-hand sides would start threads, which takes ms where cores are busy.)
+        # Scaled to columns of length one, r has no singular value below 1 / the norm of its inverse.
+        inverse = np.triu(lapack.dtrtri(r)[0]) * size[:, None]
+        self.independent = bool(np.sum(inverse * inverse) * p < UNIQUE**2)
         if problem.row is None:
             return goal, None
         return _complete(goal, others, ratio, at), None
@@ -262,7 +292,7 @@ class _ActiveSet:
 
     def _nearly_optimal(self, refused: list[int]) -> bool:
         gradient, noise = self._reduced_costs()
-        return bool((gradient[refused] >= -1e4 * noise[refused]).all())
+        return bool((gradient[refused] >= -UNDECIDED * noise[refused]).all())
 
 
 def _complete(values: Floats, others: Bools, ratio: Floats | None, at: float) -> Floats:
@@ -290,19 +320,4 @@ def _solve_free(problem: LeastSquares) -> Minimum:
         return Minimum(origin, False, 1, ray=-basis @ (right[rank:].T @ level))
     goal = left.T[:rank] @ (problem.target - problem.matrix @ origin)
     z = right[:rank].T @ (goal / singular[:rank] - slope[:rank] / singular[:rank] ** 2)
-    return Minimum(origin + basis @ z, True, 1)
-
-
-def active_columns(problem: LeastSquares, x: Floats, relative: float = 1e-9) -> Ints:
-    """Return the columns that can be positive at some solution: those whose reduced cost at the solution x is zero.
-
-    At any other solution the residuals are the same (the objective is strictly convex in them), hence the reduced
-    costs too; and a column with a positive one is zero (complementary slackness).
-    """
-    state = _ActiveSet(problem, x)
-    state.x, state.free = x, np.flatnonzero(x > 0)
-    if not len(state.free) and problem.row is not None:
-        return np.arange(len(x))
-    gradient, noise = state._reduced_costs()
-    gradient[state.free] = 0.0
-    return np.flatnonzero(gradient <= noise * (relative / OPTIMALITY))
+    return Minimum(origin + basis @ z, True, 1, active=np.arange(n))

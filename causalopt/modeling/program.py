@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
+#: Up to this many nonzeros A'y is summed entry by entry, which is quicker than a transposed matrix.
+FEW_NONZEROS = 1 << 16
+
 #: Q counts as positive semidefinite when its smallest eigenvalue is at least minus this times its largest entry.
 CONVEXITY_TOLERANCE = 1e-9
 
@@ -229,6 +232,31 @@ class Program:
             return None
         diagonal: Floats = self.Q.diagonal()
         return diagonal if np.count_nonzero(diagonal) == self.Q.nnz else None
+
+    @cached_property
+    def row_sizes(self) -> Floats:
+        """The largest absolute coefficient of each row, zero for an empty one."""
+        data, starts = self.A.data, self.A.indptr
+        filled = np.flatnonzero(starts[1:] > starts[:-1])
+        sizes = np.zeros(self.n_rows)
+        if len(filled):
+            first = starts[filled]
+            sizes[filled] = np.maximum(np.maximum.reduceat(data, first), -np.minimum.reduceat(data, first))
+        return sizes
+
+    def transposed_product(self, y: Floats) -> Floats:
+        """Return A'y.
+
+        Parameters
+        ----------
+        y : (m,) array
+            One number per row.
+        """
+        if not 0 < self.A.nnz <= FEW_NONZEROS:
+            return np.asarray(self.A.T @ y)
+        terms = np.repeat(y, self.A.indptr[1:] - self.A.indptr[:-1])
+        terms *= self.A.data
+        return np.asarray(np.bincount(self.A.indices, weights=terms, minlength=self.n_columns), dtype=float)
 
     def hessian_product(self, x: Floats) -> Floats:
         """Return Qx.

@@ -311,13 +311,17 @@ class SyntheticControlProblem(Problem):
         and what comes out is verified again. `method` then says so. So is one that is within the solver's tolerances
         of an objective near zero, but far from the best fit relative to that: with donors on very different scales.
         """
-        rough = result.gap is None or result.gap > POLISH_ABOVE
-        if not rough and all(fit.best is not None for fit in self.fits):
-            best = sum(fit.value(fit.minimise()) for fit in self.fits)
-            rough = result.objective is None or result.objective - best > POLISH_ABOVE * best
-        if rough and result.solver not in self.fast_paths(result.formulation):
+        if result.solver not in self.fast_paths(result.formulation) and self._is_rough(result):
             result = polish(self.fits, result, program)
         return SyntheticControlResult.of(self, result, program)
+
+    def _is_rough(self, result: Result) -> bool:
+        if result.gap is None or result.objective is None or result.gap > POLISH_ABOVE:
+            return True
+        if any(fit.best is None for fit in self.fits):
+            return False
+        best = sum(fit.value(fit.minimise()) for fit in self.fits)
+        return result.objective - best > POLISH_ABOVE * best
 
 
 def synthetic_control(

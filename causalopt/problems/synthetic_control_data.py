@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,12 +78,19 @@ def read_panel(outcomes: Any, unit: str | None, time: str | None, outcome: str |
 
 
 def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
+    what = "The outcome" if outcome.name is None else f"The outcome {outcome.name!r}"
+    if (tidy := _in_order(unit, time)) is not None:
+        labels, times = tidy
+        by_unit = _numbers(outcome, what).reshape(len(labels), len(times))
+        panel = Panel(np.ascontiguousarray(by_unit.T), labels, times)
+        _refuse_holes(panel)
+        return panel
     codes, units = pd.factorize(unit)
     positions, times = _sorted_codes(time)
     for what, missing in (("unit", codes < 0), ("time", positions < 0)):
         if missing.any():
             raise DataError(f"The {what} is missing in {int(missing.sum())} row(s) of the panel; drop them first.")
-    values = _numbers(outcome, "The outcome" if outcome.name is None else f"The outcome {outcome.name!r}")
+    values = _numbers(outcome, what)
     n, t = len(units), len(times)
     cells = positions * n + codes
     count = np.bincount(cells, minlength=n * t)
@@ -95,6 +103,26 @@ def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
     panel = Panel(table.reshape(t, n), labels, times)
     _refuse_holes(panel, (count == 0).reshape(t, n))
     return panel
+
+
+def _in_order(unit: Any, time: Any) -> tuple[list[Any], pd.Index] | None:
+    """Return units and times of a panel that lists every time of one unit, then of the next, in ascending order.
+
+    Most panels do, and nothing has to be sorted or looked up. None for any other.
+    """
+    if not isinstance(unit.dtype, pd.StringDtype) or not isinstance(time.dtype, np.dtype):
+        return None
+    names, times = unit.to_numpy(dtype=object, na_value=None), time.to_numpy()
+    again = np.flatnonzero(times == times[:1])
+    t = int(again[1]) if len(again) > 1 else len(times)
+    if times.dtype.kind not in "iuf" or t == 0 or len(times) % t:
+        return None
+    names, times = names.reshape(-1, t), times.reshape(-1, t)
+    labels = names[:, 0].tolist()
+    distinct = len(set(labels)) == len(labels) and None not in labels
+    if not distinct or not (names == names[:, :1]).all() or not (times == times[0]).all():
+        return None
+    return (labels, pd.Index(times[0])) if (times[0, 1:] > times[0, :-1]).all() else None
 
 
 def _wide(frame: pd.DataFrame) -> Panel:
@@ -112,7 +140,7 @@ def _wide(frame: pd.DataFrame) -> Panel:
         for j, label in enumerate(frame.columns):
             values[order, j] = _numbers(frame.iloc[:, j], f"The outcome of unit {label!r}")
     panel = Panel(values, frame.columns.tolist(), times)
-    _refuse_holes(panel, np.zeros(values.shape, dtype=bool))
+    _refuse_holes(panel)
     return panel
 
 
@@ -138,10 +166,10 @@ def _numbers(series: pd.Series, what: str) -> Floats:
     return np.asarray(series.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _refuse_holes(panel: Panel, absent: Bools) -> None:
+def _refuse_holes(panel: Panel, absent: Bools | None = None) -> None:
     if not panel.values.size:
         raise DataError("The panel has no rows.")
-    if absent.any():
+    if absent is not None and absent.any():
         raise DataError(
             f"The panel is unbalanced: {_cells(panel, absent)} missing. Synthetic control needs every unit at every "
             "time: drop these units or these times first."
@@ -174,7 +202,13 @@ def time_name(time: Any) -> str:
 
 def label_index(labels: Sequence[Any], name: str) -> pd.Index:
     """Return an index of labels as they are: tuples stay single labels."""
-    return pd.Index(labels, name=name, tupleize_cols=False)
+    return _index_of(tuple(labels), tuple(map(type, labels))).rename(name)
+
+
+@lru_cache(maxsize=64)
+def _index_of(labels: tuple[Any, ...], types: tuple[type, ...]) -> pd.Index:
+    # Kept, since a study asks for the same labels again and again, and an index of words is slow to make.
+    return pd.Index(labels, tupleize_cols=False)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -282,8 +316,9 @@ def _donors(panel: Panel, treated: list[Any], donors: Sequence[Any] | None) -> l
 
 def _periods_before(times: pd.Index, treatment_time: Any) -> int:
     first, last = times[0], times[-1]
+    values = times.to_numpy() if isinstance(times.dtype, np.dtype) and times.dtype.kind in "iuf" else times
     try:
-        before: npt.NDArray[np.bool_] = np.asarray(times < treatment_time)
+        before: npt.NDArray[np.bool_] = np.asarray(values < treatment_time)
     except (TypeError, ValueError):
         raise DataError(
             f"treatment_time is {treatment_time!r}, which cannot be compared with the panel's times, {first!r} to "

@@ -10,7 +10,7 @@ import numpy as np
 
 from causalopt.errors import DataError, OptionError
 from causalopt.fastpaths import active_set
-from causalopt.modeling.program import Floats
+from causalopt.modeling.program import Floats, Ints
 from causalopt.solving.options import unknown_name
 
 #: The internal unit is the root mean square residual of the best fit, but no smaller than this part of the data's.
@@ -103,8 +103,12 @@ class Point:
     residual : (m,) array
     optimal : bool
     iterations : int
+    active : int array or None
+        The variables of `Fit.least_squares` that can be other than zero at some solution, where that is known.
     ray : (J,) array or None
         A direction of the weights in which the objective falls without end.
+    unique : bool
+        Whether it is certain that no other weights are as good.
     """
 
     weights: Floats
@@ -112,7 +116,9 @@ class Point:
     residual: Floats
     optimal: bool
     iterations: int
+    active: Ints | None = None
     ray: Floats | None = None
+    unique: bool = False
 
     def scaled(self, ratio: float) -> Point:
         """Return the point in an internal unit that is shorter by `ratio`."""
@@ -246,7 +252,8 @@ class Fit:
         found = active_set.solve(problem, start=known)
         weights = self.weights_of(found.x)
         ray = None if found.ray is None else self.weights_of(found.ray)
-        return Point(weights, mu, self.target - mu - self.rows @ weights, found.optimal, found.iterations, ray)
+        residual = self.target - mu - self.rows @ weights
+        return Point(weights, mu, residual, found.optimal, found.iterations, found.active, ray, found.unique)
 
 
 def _quick_start(problem: active_set.LeastSquares) -> Floats | None:
@@ -259,13 +266,16 @@ def _quick_start(problem: active_set.LeastSquares) -> Floats | None:
         return None
     from scipy.optimize import nnls
 
-    difference = problem.matrix - (problem.target / problem.total)[:, None]
+    m, n = problem.matrix.shape
+    stacked, unit = np.ones((m + 1, n)), np.zeros(m + 1)
+    difference, unit[m] = stacked[:m], 1.0
+    np.subtract(problem.matrix, (problem.target / problem.total)[:, None], out=difference)
     size = np.sqrt(np.einsum("ij,ij->j", difference, difference).min())
     if not size > 0:
         return None
-    stacked = np.vstack([difference / size, np.ones(difference.shape[1])])
+    difference /= size
     try:
-        found, _ = nnls(stacked, np.append(np.zeros(len(difference)), 1.0))
+        found, _ = nnls(stacked, unit)
     except RuntimeError:  # out of iterations: the exact method starts from a vertex instead
         return None
     return np.asarray(found)

@@ -125,8 +125,9 @@ def direct_program(fits: Sequence[Fit]) -> Program:
         lower[weights.stop : 2 * weights.stop] = 0.0
     rows = list(_rows(fits, layout))
     targets = np.concatenate([target for _, _, target in rows])
-    curved = np.flatnonzero(quadratic).astype(np.int32)
-    pointers = np.concatenate([[0], np.cumsum(quadratic != 0)]).astype(np.int32)
+    curved = np.flatnonzero(quadratic)
+    pointers = np.zeros(n + 1, dtype=np.int32)
+    np.cumsum(quadratic != 0, out=pointers[1:])
     return Program(
         c=linear,
         A=_matrix([own for _, own, _ in rows], n),
@@ -135,7 +136,7 @@ def direct_program(fits: Sequence[Fit]) -> Program:
         lower=lower,
         upper=upper,
         integer=np.zeros(n, dtype=bool),
-        Q=sp.csc_matrix((quadratic[curved], curved, pointers), shape=(n, n)),
+        Q=sp.csc_matrix((quadratic[curved], curved.astype(np.int32), pointers), shape=(n, n)),
         convex=True,
     )
 
@@ -154,21 +155,27 @@ Rows = tuple[Any, Any]
 def _rows(fits: Sequence[Fit], layout: Layout) -> Iterator[tuple[str, Rows, Floats]]:
     """Yield name, entries and right-hand side of each kind of row."""
     f, j, t = layout.n_fits, layout.n_donors, layout.n_times
-    own = np.vstack([_weight_columns(layout, k) for k in range(f)])
-    sides = np.repeat([1.0, -1.0] if layout.split else [1.0], j)
+    own = np.arange(f * j, dtype=np.int32).reshape(f, j)
+    if layout.split:
+        own = np.hstack([own, own + f * j])
     # residual + intercept + rows w = target
-    width = len(sides) + layout.has_intercept + 1
+    weights = own.shape[1]
+    width = weights + layout.has_intercept + 1
     data, columns = np.ones((f, t, width)), np.empty((f, t, width), dtype=np.int32)
     for k, fit in enumerate(fits):
         data[k, :, :j] = fit.rows
         if layout.split:
             data[k, :, j : 2 * j] = -fit.rows
-        columns[k, :, : len(sides)] = own[k]
-        columns[k, :, len(sides) : -1] = layout.intercept(k).start
-        columns[k, :, -1] = np.arange(layout.residual(k).start, layout.residual(k).stop)
-    yield "fit", (columns.reshape(f * t, width), data.reshape(f * t, width)), np.concatenate([x.target for x in fits])
+        columns[k, :, weights:-1] = layout.intercept(k).start
+    columns[:, :, :weights] = own[:, None]
+    first = layout.residual(0).start
+    columns[:, :, -1] = np.arange(first, first + f * t).reshape(f, t)
+    targets = fits[0].target if f == 1 else np.concatenate([fit.target for fit in fits])
+    yield "fit", (columns.reshape(f * t, width), data.reshape(f * t, width)), targets
     if layout.has_total:
-        yield "total", (own, np.broadcast_to(sides, own.shape)), np.ones(f)
+        sides = np.ones(own.shape)
+        sides[:, j:] = -1.0
+        yield "total", (own, sides), np.ones(f)
     if layout.has_equal and j > 1:  # w_i - w_(i+1) = 0
         first = own.reshape(f, -1, j)[:, :, :-1].transpose(0, 2, 1).reshape(f * (j - 1), -1)
         signs = np.array([1.0, -1.0] if layout.split else [1.0])
@@ -177,17 +184,16 @@ def _rows(fits: Sequence[Fit], layout: Layout) -> Iterator[tuple[str, Rows, Floa
         yield "equal", (pairs, np.broadcast_to(values, pairs.shape)), np.zeros(f * (j - 1))
 
 
-def _weight_columns(layout: Layout, k: int) -> Any:
-    spans = [layout.weights(k), layout.negative(k)] if layout.split else [layout.weights(k)]
-    return np.concatenate([np.arange(span.start, span.stop, dtype=np.int32) for span in spans])
-
-
 def _matrix(kinds: Sequence[Rows], n: int) -> Any:
-    lengths = np.concatenate([np.full(len(columns), columns.shape[1]) for columns, _ in kinds])
-    pointers = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    columns = np.concatenate([columns.ravel() for columns, _ in kinds]).astype(np.int32, copy=False)
+    pointers = np.zeros(sum(len(columns) for columns, _ in kinds) + 1, dtype=np.int32)
+    first = 1
+    for columns, _ in kinds:
+        pointers[first : first + len(columns)] = columns.shape[1]
+        first += len(columns)
+    np.cumsum(pointers, out=pointers)
+    columns = np.concatenate([columns.ravel() for columns, _ in kinds])
     data = np.concatenate([data.ravel() for _, data in kinds])
-    matrix = sp.csr_matrix((data, columns, pointers), shape=(len(lengths), n))
+    matrix = sp.csr_matrix((data, columns, pointers), shape=(len(pointers) - 1, n))
     matrix.has_canonical_format = True  # columns ascend within each row
     if not data.all():
         matrix.eliminate_zeros()

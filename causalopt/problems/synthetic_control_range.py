@@ -12,8 +12,8 @@ import dataclasses
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import lapack
 
-from causalopt.fastpaths import active_set
 from causalopt.modeling.program import Floats, Ints, Program
 from causalopt.problems.synthetic_control_fit import Fit
 from causalopt.solving.result import Reason
@@ -35,6 +35,7 @@ class OptimalFace:
         The variables that are not zero on all of the face.
     changes, moves : (rank, k), (k - rank, k) arrays
         Rows over these variables, scaled by `norms`: what a move changes in the fit, and the moves that change nothing.
+        Without any rows where the face is a point.
     norms : (k,) array
     bounded_below : bool
         Whether the variables are nonnegative.
@@ -96,20 +97,29 @@ class OptimalFace:
 
 
 def optimal_face(fit: Fit) -> OptimalFace | None:
-    """Return the optimal weights of a fit, or None where there is no choice: fixed weights, or a strict L2 penalty."""
+    """Return the optimal weights of a fit, or None where there is no choice.
+
+    There is none where weights are fixed, with an L2 penalty, and where the fit's own solution is certainly unique.
+    """
     if fit.l2 > 0:
         return None
-    problem = fit.least_squares()
+    best = fit.minimise()
+    problem = None if best.unique else fit.least_squares()
     if problem is None:
         return None
-    x = fit.variables_of(fit.minimise().weights)
-    columns = active_set.active_columns(problem, x) if problem.nonnegative else np.arange(len(x))
+    x = fit.variables_of(best.weights)
+    columns = np.arange(len(x)) if best.active is None else best.active
     matrix = problem.matrix[:, columns]
     if problem.row is not None:
         matrix = np.vstack([matrix, problem.row[columns]])
     norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
     norms[norms <= NULL * norms.max(initial=0.0)] = 1.0
-    triangle = np.linalg.qr(matrix / norms, mode="r")
+    matrix /= norms
+    singular = lapack.dgesdd(matrix, compute_uv=0)[1] if matrix.size else np.empty(0)
+    if np.count_nonzero(singular > NULL * singular.max(initial=0.0)) == len(columns):
+        nothing = np.empty((0, len(columns)))
+        return OptimalFace(fit, x, columns, nothing, nothing, norms, problem.nonnegative)
+    triangle = np.linalg.qr(matrix, mode="r")
     _, singular, right = np.linalg.svd(triangle, full_matrices=True)
     rank = int((singular > NULL * max(float(singular.max(initial=0.0)), 1e-300)).sum())
     return OptimalFace(fit, x, columns, right[:rank], right[rank:], norms, problem.nonnegative)

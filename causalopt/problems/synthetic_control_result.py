@@ -113,7 +113,7 @@ class SyntheticControlResult(Result):
 
     @cached_property
     def _weight_values(self) -> Floats:
-        return np.column_stack([weights for weights, _ in self._points])
+        return np.array([weights for weights, _ in self._points]).T
 
     @cached_property
     def _intercept_values(self) -> Floats:

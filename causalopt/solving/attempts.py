@@ -36,7 +36,8 @@ def run_fast_path(
 
     if options.solver_options:
         raise OptionError(f"{name} takes no solver options: {', '.join(map(str, options.solver_options))}.")
-    options = options.replace(start=options.check_start(program.n_columns))
+    if options.start is not None:
+        options = options.replace(start=options.check_start(program.n_columns))
     start = perf_counter()
     solution = path(program, options)
     ledger.add("solve", perf_counter() - start)

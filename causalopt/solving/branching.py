@@ -74,7 +74,7 @@ def bound_box(
     c, curvature = costs
     y = feasible_multipliers(program, y)
     sides = np.where(y > 0, program.row_lower, np.where(y < 0, program.row_upper, 0.0))
-    reduced = c - program.A.T @ y
+    reduced = c - program.transposed_product(y)
     at = np.where(reduced > 0, lower, upper)
     curved = curvature > 0
     at[curved] = np.clip(-reduced[curved] / curvature[curved], lower[curved], upper[curved])

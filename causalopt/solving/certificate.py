@@ -69,7 +69,7 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
     c = sign * program.c
     y = feasible_multipliers(program, sign * row_dual)
     bound = _row_terms(program, y)
-    reduced = program.A.T @ y
+    reduced = program.transposed_product(y)
     np.subtract(c, reduced, out=reduced)
     at = np.where(reduced > 0, program.lower, program.upper)
     at[reduced == 0] = 0.0
@@ -205,7 +205,7 @@ def farkas_margin(program: Program, multipliers: Floats) -> float:
     """
     y = feasible_multipliers(program, multipliers)
     needed = _row_terms(program, y)
-    weights = program.A.T @ y
+    weights = program.transposed_product(y)
     weights[np.abs(weights) <= 1e-12 * np.abs(program.A.T).dot(np.abs(y))] = 0.0
     at = np.where(weights > 0, program.upper, program.lower)
     at = np.where(weights == 0, 0.0, at)

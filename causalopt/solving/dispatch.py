@@ -166,7 +166,7 @@ def _solve_problem(
             program = problem.direct_program(name)
     if program is None:
         program = _compiled(problem, name, ledger)
-    options = options.replace(start=start)
+    options = options if start is None else options.replace(start=start)
     named_paths = problem.named_paths(name)
     result = None
     if solver in named_paths and solver not in fast_paths:

@@ -349,4 +349,4 @@ class Result:
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name, for building a result of a more specific kind."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Result)}
+        return {name: getattr(self, name) for name in Result.__dataclass_fields__}

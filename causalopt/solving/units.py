@@ -69,45 +69,35 @@ def _looks_odd(program: Program) -> bool:
     """Whether some number suggests a column of unusual size; without copies of the matrix, since every solve asks."""
     low, high = GOOD_SCALE
     if program.Q is not None and program.Q.nnz:
-        if max(float(program.Q.data.max()), -float(program.Q.data.min())) > high**2:
-            return True
-        if float(np.abs(program.Q.data).min()) < low**2:
+        entries = np.abs(program.Q.data)
+        if entries.max() > high**2 or entries.min() < low**2:
             return True
     box = _box(program)
     if ((box > 0) & (box < low) | np.isfinite(box) & (box > high)).any():
         return True
     if program.A.nnz == 0:
         return False
-    largest = _largest_by_row(program.A)
-    counts = np.maximum(np.diff(program.A.indptr), 1)
-    typical = float((_right_sides(program) / np.where(largest > 0, largest, 1.0) / counts).max(initial=0.0))
-    if 0 < typical < low or typical > high or largest.max() > high or (largest[largest > 0] < low).any():
+    largest, starts = program.row_sizes, program.A.indptr
+    size = np.where(largest > 0, largest, 1.0)
+    typical = float((_right_sides(program) / (size * np.maximum(starts[1:] - starts[:-1], 1))).max())
+    if 0 < typical < low or typical > high or size.max() > high or size.min() < low:
         return True
     return _some_column_is_small(program.A, largest)
-
-
-def _largest_by_row(matrix: Any) -> Floats:
-    """Return the largest absolute entry of each row, zero for an empty one."""
-    largest = np.zeros(matrix.shape[0])
-    filled = np.flatnonzero(np.diff(matrix.indptr))
-    starts = matrix.indptr[filled]
-    if len(starts):
-        largest[filled] = np.maximum(
-            np.maximum.reduceat(matrix.data, starts), -np.minimum.reduceat(matrix.data, starts)
-        )
-    return largest
 
 
 def _some_column_is_small(matrix: Any, largest: Floats, block: int = 1 << 20) -> bool:
     """Return whether a column's entries are all small beside the largest of their rows."""
     limit = GOOD_SCALE[0] * largest
     held, moderate = np.zeros((2, matrix.shape[1]), dtype=bool)
+    lengths = matrix.indptr[1:] - matrix.indptr[:-1]
     if matrix.nnz <= block:
         size = np.abs(matrix.data)
+        large = size >= np.repeat(limit, lengths)
+        if large.all():
+            return False
         held[matrix.indices[size > 0]] = True
-        moderate[matrix.indices[(size > 0) & (size >= np.repeat(limit, np.diff(matrix.indptr)))]] = True
+        moderate[matrix.indices[(size > 0) & large]] = True
         return bool((held & ~moderate).any())
-    lengths = np.diff(matrix.indptr)
     # Rows in blocks of bounded size, the longest row first: one that holds every column is often enough.
     longest = len(lengths) - 1 - int(np.argmax(lengths[::-1]))  # of several the last: builders put sums there
     stops = np.flatnonzero(np.diff(matrix.indptr // block)) + 1
@@ -128,8 +118,7 @@ def _box(program: Program) -> Floats:
 
 def _right_sides(program: Program) -> Floats:
     """Return the size of each row's smaller finite side, zero for none."""
-    sides = np.abs(np.vstack([program.row_lower, program.row_upper]))
-    smaller = sides.min(axis=0)
+    smaller = np.minimum(np.abs(program.row_lower), np.abs(program.row_upper))
     return np.where(np.isfinite(smaller), smaller, 0.0)
 
 

@@ -121,7 +121,7 @@ def scaled_violations(program: Program, x: Floats) -> tuple[float, float, float]
         row = float(violation[bad].max(initial=0.0))
         if row > 0:
             bound = np.where(activity[bad] < program.row_lower[bad], program.row_lower[bad], program.row_upper[bad])
-            coefficient, terms = _largest_by_row(program.A, x, bad)
+            coefficient, terms = program.row_sizes[bad], _largest_terms(program.A, x, bad)
             coefficient = np.where(coefficient == 0, 1.0, np.minimum(coefficient, 1.0))
             with np.errstate(invalid="ignore"):
                 relative = violation[bad] / np.maximum(np.maximum(coefficient, np.abs(bound)), terms)
@@ -149,35 +149,26 @@ def is_feasible(program: Program, x: Floats, tolerances: Tolerances | None = Non
     )
 
 
-def _largest_by_row(matrix: Any, x: Floats, rows: Any, block: int = 1 << 20) -> tuple[Floats, Floats]:
-    """Return the largest coefficient and the largest term of each row, with temporary arrays of at most a block."""
-    coefficient, term = np.zeros(len(rows)), np.zeros(len(rows))
-    lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
+def _largest_terms(matrix: Any, x: Floats, rows: Any, block: int = 1 << 20) -> Floats:
+    """Return the largest term of each of some rows, with temporary arrays of at most a block."""
+    term, starts = np.zeros(len(rows)), matrix.indptr
+    lengths = starts[rows + 1] - starts[rows]
     if matrix.nnz <= block:  # looking at all rows is quicker than taking some out
+        size = np.abs(matrix.data * x[matrix.indices])
+        first = starts[:-1][starts[1:] > starts[:-1]]
         filled = lengths > 0
-        starts = matrix.indptr[:-1][np.diff(matrix.indptr) > 0]
-        place = np.searchsorted(starts, matrix.indptr[rows[filled]])
-        size = np.abs(matrix.data)
-        coefficient[filled] = np.maximum.reduceat(size, starts)[place]
-        size *= np.abs(x)[matrix.indices]
-        term[filled] = np.maximum.reduceat(size, starts)[place]
-        return coefficient, term
+        term[filled] = np.maximum.reduceat(size, first)[np.searchsorted(first, starts[rows[filled]])]
+        return term
     long = np.flatnonzero(lengths > block)
     short = np.flatnonzero((lengths > 0) & (lengths <= block))
     for group in np.split(short, np.flatnonzero(np.diff(np.cumsum(lengths[short]) // block)) + 1) if len(short) else []:
         part = matrix[rows[group]]
-        size = np.abs(part.data)
-        coefficient[group] = np.maximum.reduceat(size, part.indptr[:-1])
-        size *= np.abs(x[part.indices])
-        term[group] = np.maximum.reduceat(size, part.indptr[:-1])
+        term[group] = np.maximum.reduceat(np.abs(part.data * x[part.indices]), part.indptr[:-1])
     for k in long:
-        for start in range(matrix.indptr[rows[k]], matrix.indptr[rows[k] + 1], block):
-            piece = slice(start, min(start + block, matrix.indptr[rows[k] + 1]))
-            size = np.abs(matrix.data[piece])
-            coefficient[k] = max(coefficient[k], size.max())
-            size *= np.abs(x[matrix.indices[piece]])
-            term[k] = max(term[k], size.max())
-    return coefficient, term
+        for start in range(starts[rows[k]], starts[rows[k] + 1], block):
+            piece = slice(start, min(start + block, starts[rows[k] + 1]))
+            term[k] = max(term[k], np.abs(matrix.data[piece] * x[matrix.indices[piece]]).max())
+    return term
 
 
 def objective_scale(program: Program, x: Floats, value: float) -> tuple[float, float]:
@@ -233,7 +224,7 @@ def _verify_point(
     if scaled > tolerances.feasibility:
         problems.append(f"a constraint is violated by {max(row, column):.3g} ({scaled:.1e} of its terms)")
     whole = x[program.integer]
-    integrality = float(np.abs(whole - np.round(whole)).max(initial=0.0))
+    integrality = float(np.abs(whole - np.round(whole)).max()) if len(whole) else 0.0
     if integrality > tolerances.integrality:
         problems.append(f"an integer variable is {integrality:.3g} away from a whole number")
     elif integrality > 0 and not problems:
@@ -262,14 +253,14 @@ def _verify_point(
         problems=tuple(problems),
     )
     target = max(gap, tolerances.optimality)
+    multipliers = solution.row_dual
     if check.passed:
         check, multipliers = _prove(program, solution, x, check, scale, rounding, target, tolerances.optimality)
-        solution = solution.replace(row_dual=multipliers)
     relative = None if check.bound is None else abs(check.bound - value) / scale
     if relative is not None and abs((check.bound or 0.0) - value) <= rounding:
         relative = 0.0
     check = dataclasses.replace(check, gap=relative)
-    return solution.replace(termination=settle_termination(termination, check, target)), check
+    return solution.replace(row_dual=multipliers, termination=settle_termination(termination, check, target)), check
 
 
 def _wrong_when_rounded(program: Program, x: Floats, tolerances: Tolerances) -> list[str]:

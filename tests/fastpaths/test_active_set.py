@@ -172,4 +172,4 @@ def test_active_columns_are_those_of_some_solution():
     problem = LeastSquares(y, np.array([1.0, 0.5]), np.zeros(4), row=np.ones(4))
     found = active_set.solve(problem)
     assert np.count_nonzero(found.x) == 2  # a vertex: one of the two equal columns
-    assert active_set.active_columns(problem, found.x).tolist() == [0, 1, 2]
+    assert found.active.tolist() == [0, 1, 2]

@@ -316,6 +316,21 @@ def test_objective_and_gradient_are_those_of_the_dense_formulas(seed, n, kind):
 # --- making a program
 
 
+@pytest.mark.parametrize("limit", [1 << 16, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_products_and_sizes_of_rows_are_those_of_the_dense_matrix(seed, limit, monkeypatch):
+    monkeypatch.setattr("causalopt.modeling.program.FEW_NONZEROS", limit)
+    rng = np.random.default_rng(seed)
+    m, n = rng.integers(0, 7, 2) if seed else (3, 4)
+    dense = rng.normal(size=(m, n)) * (rng.random((m, n)) < (0.5 if seed else 0.0))
+    program = Program.from_arrays(np.zeros(n), dense)
+    y = rng.normal(size=m)
+    product = program.transposed_product(y)
+    assert product.dtype == float
+    np.testing.assert_allclose(product, dense.T @ y, rtol=1e-13, atol=1e-15)
+    np.testing.assert_array_equal(program.row_sizes, np.abs(dense).max(axis=1, initial=0.0))
+
+
 def test_scalars_stand_for_equal_values_and_the_defaults_are_nonnegative_columns():
     program = Program.from_arrays([1, 2], [[1, 1], [0, 2]], row_lower=1, integer=[0, 1])
     assert (program.n_columns, program.n_rows) == (2, 2)

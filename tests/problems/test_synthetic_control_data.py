@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 import causalopt as co
+from causalopt.problems.synthetic_control_data import read_panel
 
 
 @pytest.fixture
@@ -75,6 +76,45 @@ def test_missing_units_and_times_are_counted(long):
 def test_times_of_mixed_types_are_refused(panel):
     panel.index = [1990, 1991, 1992, "1993", 1994, 1995, 1996, 1997]
     refuses(panel, saying="cannot be put in order")
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", object, "category", np.int64])
+@pytest.mark.parametrize("order", ["by unit", "by time", "shuffled", "a time not in order"])
+def test_every_order_of_the_rows_is_read_alike(dtype, order):
+    rng = np.random.default_rng(0)
+    names = ["u", "a", "z", "k"] if dtype is not np.int64 else [7, 3, 9, 1]
+    long = pd.DataFrame({"unit": np.repeat(names, 6), "time": np.tile(np.arange(1990, 1996), 4)})
+    long["y"] = rng.normal(size=24)
+    cells = {(u, t): y for u, t, y in long.itertuples(index=False)}
+    long["unit"] = long["unit"].astype(dtype)
+    if order == "by time":
+        long = long.sort_values("time", kind="stable")
+    elif order == "shuffled":
+        long = long.sample(frac=1.0, random_state=1)
+    elif order == "a time not in order":  # of one unit only
+        long = long.iloc[[*range(8), 9, 8, *range(10, 24)]]
+    panel = read_panel(long, "unit", "time", "y")
+    assert sorted(panel.units) == sorted(names)
+    assert panel.times.tolist() == list(range(1990, 1996))
+    read = {(u, t): panel.values[i, j] for j, u in enumerate(panel.units) for i, t in enumerate(panel.times)}
+    assert read == cells
+
+
+@pytest.mark.parametrize("dtype", ["str", "string"])
+@pytest.mark.parametrize("missing", [slice(3, 6), slice(0, 3), slice(4, 5)])
+def test_missing_units_are_counted_in_a_panel_in_order_too(dtype, missing):
+    long = pd.DataFrame({"unit": np.repeat(["a", "b", "c"], 3), "time": np.tile([1, 2, 3], 3), "y": np.arange(9.0)})
+    long["unit"] = long["unit"].astype(dtype)
+    long.iloc[missing, 0] = None
+    count = len(range(9)[missing])
+    with pytest.raises(co.DataError, match=rf"unit is missing in {count} row\(s\)"):
+        read_panel(long, "unit", "time", "y")
+
+
+def test_a_unit_named_for_two_blocks_of_times_is_refused():
+    long = pd.DataFrame({"unit": ["a"] * 3 + ["b"] * 3 + ["a"] * 3, "time": [1, 2, 3] * 3, "y": np.arange(9.0)})
+    with pytest.raises(co.DataError, match=r"3 unit\(s\) and time\(s\) occur more than once.*'a' in 1"):
+        read_panel(long, "unit", "time", "y")
 
 
 def test_an_empty_panel_is_refused(panel):

@@ -1,5 +1,7 @@
 """How much of the answer the data decide: unique weights, ranges over equally good and over nearly as good ones."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,8 @@ from scipy.optimize import linprog
 
 import causalopt as co
 from causalopt.inference.near_optimal import estimate_range
+from causalopt.problems.synthetic_control_fit import Constraints, in_unit_of_residual, scaled
+from causalopt.problems.synthetic_control_range import optimal_face
 from causalopt.solving.backend import installed_backends
 from causalopt.solving.near_optimal import extremes
 
@@ -389,3 +393,21 @@ def test_extremes_of_an_unbounded_function_are_infinite():
     program = co.Program.from_arrays([0.0, 1.0], [[0.0, 1.0]], 1.0)
     low, high = extremes(program, np.array([1.0, 0.0]), np.array([0.0, 1.0]), 0.1, lambda p: co.solve(p, "highs"))
     assert low.value == 0 and high.value == np.inf and high.x is None
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_weights_called_unique_at_once_are_so_on_a_closer_look(seed):
+    rng = np.random.default_rng(seed)
+    m, n = rng.integers(2, 7), rng.integers(2, 9)
+    rows = rng.integers(-2, 3, size=(m, n)).astype(float)  # many ties and dependent donors
+    target = rng.integers(-2, 3, size=m).astype(float)
+    constraints = Constraints(no_intercept=bool(seed % 2), sum_to_one=bool(seed % 3), nonnegative=True)
+    fit = in_unit_of_residual(scaled("a", target, rows, constraints))
+    assert fit.best is not None
+    closer = optimal_face(dataclasses.replace(fit, best=dataclasses.replace(fit.best, unique=False)))
+    assert closer is not None
+    if fit.best.unique:
+        assert closer.is_point
+        assert optimal_face(fit) is None
+    else:  # and the quick look misses no clear case
+        assert not closer.is_point or len(closer.columns) > np.count_nonzero(closer.x)
