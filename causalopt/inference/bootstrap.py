@@ -27,6 +27,7 @@ from causalopt.inference.estimators import Estimator, as_estimator
 from causalopt.inference.weighted import normal_estimate
 from causalopt.modeling.program import Bools, Floats
 from causalopt.problems.copula_result import CopulaResult
+from causalopt.problems.reading import require_columns
 from causalopt.solving.options import unknown_name
 
 
@@ -90,10 +91,11 @@ class _Study:
 
 
 def causal_bootstrap(
-    outcome: Any,
-    treatment: Any,
-    design: Design,
+    data: Any = None,
+    treatment: Any = None,
+    design: Design | None = None,
     *,
+    outcome: Any = None,
     estimator: str | Estimator = "difference-in-means",
     covariates: Any = None,
     predictions: Any = None,
@@ -118,7 +120,10 @@ def causal_bootstrap(
 
     Parameters
     ----------
-    outcome, treatment, design, estimator, covariates, predictions, slack, strata, support, treated
+    data : DataFrame, Series or array
+        A DataFrame, of which `outcome`, `treatment`, `covariates`, `predictions` and `strata` then name columns; or
+        the outcomes themselves, and the others are arrays or Series too.
+    treatment, design, outcome, estimator, covariates, predictions, slack, strata, support, treated
         As in `CopulaProblem`.
     method : {"optimal", "isotone", "sampling", "conservative", "all"}
         "optimal": the copula of largest variance. "isotone": ranks of both arms matched, right for complete
@@ -131,7 +136,9 @@ def causal_bootstrap(
     studentise : bool
         Add an interval from errors divided by their own conservative standard errors, for "optimal" and "isotone".
     solver, formulation, time_limit
-        As in `solve`, for "optimal".
+        As in `solve`, for "optimal". Where no exact algorithm applies (estimators that adjust for covariates, designs
+        by rerandomization), a proof for more than some 20 units can take hours: with a limit the normal interval uses
+        the bound instead, which holds whatever the worst case is.
     seed : int
     **solving
         Further arguments of `solve`, for "optimal": `gap`, `threads`, `isolate`, `options` and others.
@@ -162,8 +169,30 @@ def causal_bootstrap(
     ['optimal', 'isotone', 'sampling', 'conservative']
     >>> bool(result.table.loc["isotone", "width"] < result.table.loc["optimal", "width"])
     True
+
+    The same from the columns of a table:
+
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"y": base + 0.5 * z, "t": z, "pair": pairs})
+    >>> again = co.causal_bootstrap(df, outcome="y", treatment="t", design=co.MatchedPairs(df["pair"]))
+    >>> again.upper == result.upper
+    True
     """
     from causalopt.problems.copula_data import read_study
+
+    if isinstance(data, pd.DataFrame):
+        outcome, treatment, covariates, predictions, strata = (
+            _columns(data, names) for names in (outcome, treatment, covariates, predictions, strata)
+        )
+        if isinstance(predictions, pd.DataFrame):
+            predictions = tuple(predictions[name] for name in predictions)
+    elif data is not None:
+        if outcome is not None:
+            raise DataError("The outcomes are given twice: as the first argument, and as outcome=.")
+        outcome = data
+    for name, value in (("outcome", outcome), ("treatment", treatment), ("design", design)):
+        if value is None:
+            raise DataError(f"causal_bootstrap needs {name}=, whether it is given a DataFrame or arrays.")
 
     if method not in (*METHODS, "all"):
         raise OptionError(unknown_name("method", str(method), (*METHODS, "all")))
@@ -204,6 +233,15 @@ def causal_bootstrap(
         copula=answers.copula,
         notes=answers.notes,
     )
+
+
+def _columns(frame: pd.DataFrame, names: Any) -> Any:
+    """Return the column of a name, or a DataFrame of the columns of a list of names; None for None."""
+    if names is None:
+        return None
+    several = list(names) if isinstance(names, list | tuple) else None
+    require_columns(frame, [names] if several is None else several)
+    return frame[names if several is None else several]
 
 
 @dataclasses.dataclass(eq=False)

@@ -83,7 +83,10 @@ def _centre(correlation: Floats, slopes: Floats, offsets: Floats, d: Floats, lar
     n = len(d)
     theta = float((offsets + slopes @ d).max()) + mu
     for _ in range(60):
-        inverse = np.linalg.inv(np.diag(d) - correlation)
+        try:
+            inverse = np.linalg.inv(np.diag(d) - correlation)
+        except np.linalg.LinAlgError:  # at the edge, to rounding
+            return d
         room = theta - offsets - slopes @ d
         if room.min() <= 0:  # rounding: the cuts are as close as they get
             return d

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import causalopt as co
 from causalopt.fastpaths import alternating, rearrangement
 from causalopt.fastpaths.branching import OneHot, branch_and_bound
-from causalopt.problems.copula_diagonal import tuned_diagonal
+from causalopt.problems.copula_diagonal import _centre, tuned_diagonal
 from causalopt.problems.copula_rows import factor, scaled_diagonal
 from causalopt.solving.backend import Ability, get_backend
 from causalopt.solving.branching import BranchProof, ProofNode, proven_bound
@@ -221,3 +221,9 @@ def test_tuning_tightens_the_relaxation_and_keeps_the_diagonal_dominant():
     loose, tight = relax(problem.columns, first)[0], relax(problem.columns, tuned)[0]
     assert incumbent <= tight * (1 + 1e-9) and tight - incumbent < 0.5 * (loose - incumbent)
     assert (tuned_diagonal(matrix, first, lambda d: None, incumbent) == first).all()
+
+
+def test_a_diagonal_at_the_edge_stays_where_it_is():
+    singular = np.ones(2)  # D - M is zero
+    cuts = np.array([[0.1, 0.1]]), np.array([0.0])
+    assert (_centre(np.eye(2), *cuts, singular, 6.0, 0.1) == singular).all()

@@ -156,6 +156,51 @@ def test_bad_input(arguments, error, message):
         co.causal_bootstrap(given.pop("outcome"), given.pop("treatment"), given.pop("design"), **given)
 
 
+def test_columns_of_a_table_are_read_as_the_arrays_would_be():
+    df = pd.DataFrame({"gdp": Y, "treated": TREATED, "before": BASE, "after": BASE + 1.0})
+    df["half"] = np.arange(len(Y)) % 2
+    arguments = {"design": DESIGN, "draws": 200}
+    by_name = {"outcome": "gdp", "treatment": "treated"} | arguments
+
+    def same(named, given):
+        first = co.causal_bootstrap(df, **by_name, **named)
+        second = co.causal_bootstrap(df["gdp"], df["treated"], **arguments, **given)
+        pd.testing.assert_frame_equal(first.table, second.table)
+        assert next(iter(first.imputed.values())).index.equals(df.index)
+
+    same({}, {})
+    for names in ("before", ["before"], ["before", "half"]):
+        given = df[[names] if isinstance(names, str) else names].to_numpy()
+        adjusted = {"estimator": "least-squares", "method": "isotone"}
+        same({**adjusted, "covariates": names}, {**adjusted, "covariates": given})
+    both = {"estimator": "doubly-robust"}
+    same({**both, "predictions": "before"}, {**both, "predictions": df["before"]})
+    same({**both, "predictions": ("after", "before")}, {**both, "predictions": (df["after"], df["before"])})
+    same({"strata": "half"}, {"strata": df["half"]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"outcome": "gpd"}, "Unknown column 'gpd'. Did you mean 'gdp'"),
+        ({"treatment": "treatd"}, "Unknown column 'treatd'"),
+        ({"covariates": ["gdp", "bfore"], "estimator": "least-squares"}, "Unknown column 'bfore'"),
+        ({"predictions": 1.1 * Y, "estimator": "doubly-robust"}, "Columns are named here, but a Series was given"),
+        ({"outcome": None}, "needs outcome="),
+        ({"design": None}, "needs design="),
+    ],
+)
+def test_columns_that_are_not_there_are_named(arguments, message):
+    df = pd.DataFrame({"gdp": Y, "treated": TREATED})
+    with pytest.raises(co.DataError, match=message):
+        co.causal_bootstrap(df, **({"outcome": "gdp", "treatment": "treated", "design": DESIGN} | arguments))
+
+
+def test_outcomes_are_given_once():
+    with pytest.raises(co.DataError, match="twice"):
+        co.causal_bootstrap(Y, TREATED, DESIGN, outcome=Y)
+
+
 def test_plot_draws_every_method():
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
