@@ -310,11 +310,8 @@ class SyntheticControlResult(Result):
         eta = check_penalty_number("eta", eta)
         if eta == 0:
             ends = []
-            for k, face in enumerate(self._faces):
-                constant, slope = self._effect_of_weights(k)
-                own = float(slope @ self._weight_values[:, k])
-                low, high = (own, own) if face is None else face.range(slope)
-                ends.append((constant + low, constant + high, 0.0))
+            for k in range(len(self.problem.fits)):
+                ends.append((*self._on_optimal_face(k), 0.0))
         else:
             if self.problem.l2 == "unsquared" and self.problem.penalty.alpha < 1:
                 raise OptionError("Near-optimal weights are not available with l2='unsquared': use 'squared'.")
@@ -322,17 +319,24 @@ class SyntheticControlResult(Result):
         low, high, gap = np.array(ends).mean(axis=0)
         return EffectRange(float(low), float(high), eta, float(gap))
 
+    def _on_optimal_face(self, k: int) -> tuple[float, float]:
+        """Return the range of the effect of fit k over its optimal weights."""
+        constant, slope = self._effect_of_weights(k)
+        face = self._faces[k]
+        own = float(slope @ self._weight_values[:, k])
+        low, high = (own, own) if face is None else face.range(slope)
+        return constant + low, constant + high
+
     def _near_optimal(self, k: int, eta: float, solver: str) -> tuple[float, float, float]:
         from causalopt.modeling.compile import compile_model
         from causalopt.problems.synthetic_control_model import add_components
         from causalopt.solving.near_optimal import extremes
 
         fit = self.problem.fits[k]
-        constant, slope = self._effect_of_weights(k)
-        face = self._faces[k]
-        low, high = (0.0, 0.0) if face is None else face.range(slope)
+        low, high = self._on_optimal_face(k)
         if np.isinf(low) or np.isinf(high):
             return -np.inf, np.inf, 0.0
+        constant, _ = self._effect_of_weights(k)
         program = compile_model(_model_of(add_components, fit))
         layout = Layout.of([fit])
         # The effect at any intercept, not the best one: near-optimal intercepts differ too.
@@ -345,11 +349,13 @@ class SyntheticControlResult(Result):
         cost[layout.intercept(0)] = -fit.unit
         # In a unit near one, so that the search starts where it should.
         size = float(np.abs(cost).max())
+        if size == 0:  # donors whose mean outcome is zero since the treatment: no weights move the effect
+            return low, high, 0.0
         step = _step_solver([fit], solver)
         best = step(program).x
         assert best is not None
         if program.objective(best) <= 1e-12 * len(fit.target):  # a perfect fit: nothing else is near it
-            return constant + low, constant + high, 0.0
+            return low, high, 0.0
         ends = extremes(program, cost / size, best, eta, step)
         values = [constant + size * end.value for end in ends]
         gap = max(abs(end.value - end.limit) for end in ends) * size

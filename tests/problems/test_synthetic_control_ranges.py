@@ -411,3 +411,23 @@ def test_weights_called_unique_at_once_are_so_on_a_closer_look(seed):
         assert optimal_face(fit) is None
     else:  # and the quick look misses no clear case
         assert not closer.is_point or len(closer.columns) > np.count_nonzero(closer.x)
+
+
+def test_the_range_of_a_perfect_fit_is_its_effect():
+    outcomes = pd.DataFrame({"a": [1.0, 2, 3, 9], "b": [0.0, 2, 1, 1], "c": [2.0, 2, 5, 7]})  # a = (b + c) / 2 at first
+    result = co.solve(co.SyntheticControlProblem(outcomes, "a", 3))
+    assert result.weights_are_unique and result.att == pytest.approx(5.0)
+    for eta in (0.0, 0.1):
+        span = result.att_range(eta)
+        assert (span.lower, span.upper) == pytest.approx((5.0, 5.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("donors", [1, 3])
+def test_donors_at_zero_since_the_treatment_leave_the_effect_alone(donors):
+    rng = np.random.default_rng(2)
+    outcomes = pd.DataFrame(rng.normal(size=(8, donors + 1)))
+    outcomes.iloc[6:, 1:] = [[1.0] * donors, [-1.0] * donors]  # their mean is zero
+    result = co.solve(co.SyntheticControlProblem(outcomes, 0, 6))
+    for eta in (0.0, 0.1):
+        span = result.att_range(eta)
+        assert (span.lower, span.upper) == pytest.approx((outcomes.iloc[6:, 0].mean(),) * 2, abs=1e-9)
