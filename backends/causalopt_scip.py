@@ -54,7 +54,9 @@ _METHOD_PARAMETERS: dict[str, dict[str, Any]] = {
     _FIRST_POINT: {"limits/bestsol": 1},
 }
 _LINEAR_METHODS = ("", "without presolve")
-_QUADRATIC = {"numerics/feastol": 1e-9, "numerics/dualfeastol": 1e-9}
+#: For convex QPs, whose values would otherwise be right to six digits only. SCIP's LPs then print a line to standard
+#: error for each tolerance of 1e-12 that they cannot have, so that integer programs, which need it less, go without.
+_CONVEX_QP = {"numerics/feastol": 1e-9, "numerics/dualfeastol": 1e-9}
 _NONCONVEX = (ProblemClass.NONCONVEX_QP, ProblemClass.NONCONVEX_MIQP)
 
 
@@ -120,10 +122,9 @@ class ScipBackend(Backend):
 
 
 def _set_parameters(model: Any, program: Program, options: SolveOptions, method: str) -> None:
-    quadratic = program.Q is not None and program.Q.nnz > 0
     chosen = {
         "numerics/feastol": 1e-7,
-        **(_QUADRATIC if quadratic else {}),
+        **(_CONVEX_QP if program.problem_class is ProblemClass.CONVEX_QP else {}),
         "limits/gap": float(options.gap),
         "randomization/randomseedshift": options.seed,
         **({"limits/time": float(options.time_limit)} if options.time_limit else {}),
