@@ -26,11 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-command(app, "balance")(balance.balance)
-command(app, "robust-z")(robust_z.robust_z)
+FUNCTIONS = "--moments, --interactions or --quantiles"
+
+command(app, "balance", basis=FUNCTIONS)(balance.balance)
+command(app, "robust-z", calipers="--caliper")(robust_z.robust_z)
 command(app, "bootstrap")(bootstrap.bootstrap)
-command(app, "synth")(synth.synth)
-command(app, "factorial")(factorial.factorial)
+command(app, "synth", v="--importance")(synth.synth)
+command(app, "factorial", basis=FUNCTIONS)(factorial.factorial)
 command(app, "replay")(replay.replay)
 command(app, "export")(replay.export)
 command(app, "solvers")(solvers.solvers)

@@ -7,13 +7,16 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from causalopt.commands.exits import EPILOG, failures
+from causalopt.commands.wording import Option, speaking_of
 from causalopt.errors import OptionError
 
+STUDY = "Study"
+ANSWER = "Estimate"
 DATA = "Data"
 SOLVING = "Solving"
 OUTPUT = "Output"
@@ -22,6 +25,61 @@ OUTPUT = "Output"
 def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
     """Return a typer option with help; unless said otherwise, what it takes is a VALUE."""
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+# ---- options of one name and meaning in several commands ----
+
+Outcome = Annotated[str, option("Column of the outcome.", panel=STUDY, metavar="COLUMN")]
+Treatment = Annotated[str, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")]
+Treated = Annotated[str | None, option("Which value of the treatment counts as treated.", panel=STUDY)]
+Level = Annotated[float, option("Confidence of the interval.", panel=ANSWER)]
+EffectOn = Annotated[
+    str | None,
+    option("Column of the outcome, to estimate the effect with the weights.", panel=ANSWER, metavar="COLUMN"),
+]
+
+
+# ---- groups of options ----
+
+
+@dataclasses.dataclass
+class Functions:
+    """Which covariates are balanced, and which functions of them."""
+
+    covariates: Annotated[
+        list[str] | None,
+        option("Columns to balance, with commas between; may be repeated.", panel=STUDY, metavar="COLUMNS"),
+    ] = None
+    categories: Annotated[
+        list[str] | None,
+        option("Covariates that are categories, balanced level by level.", panel=STUDY, metavar="COLUMNS"),
+    ] = None
+    moments: Annotated[
+        int | None, option("Balance powers up to this one too, of covariates with more than two values.", panel=STUDY)
+    ] = None
+    interactions: Annotated[
+        bool, option("Balance products of pairs of covariates too.", "--interactions", panel=STUDY)
+    ] = False
+    quantiles: Annotated[str | None, option("Balance these quantiles too, such as 0.25,0.5,0.75.", panel=STUDY)] = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns named, each once."""
+        return list(dict.fromkeys((*names(self.covariates), *names(self.categories))))
+
+    @property
+    def basis(self) -> list[Any]:
+        """What is balanced beside the covariates themselves."""
+        from causalopt import basis
+
+        terms: list[Any] = []
+        if self.moments is not None:
+            terms.append(basis.moments(self.moments))
+        if self.interactions:
+            terms.append(basis.interactions())
+        if self.quantiles is not None:
+            terms.append(basis.quantiles([number(word, "--quantiles") for word in names([self.quantiles])]))
+        return terms
 
 
 @dataclasses.dataclass
@@ -95,57 +153,69 @@ class Writing:
     force: Annotated[bool, option("Replace files that exist.", "--force", panel=OUTPUT)] = False
 
 
-SHARED = (Reading, Solving, Writing)
+SHARED = (Functions, Reading, Solving, Writing)
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a command. It returns its exit code; its errors become messages.
+def command(app: typer.Typer, name: str, **renamed: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a command. It returns its exit code; its errors become messages in terms of its options.
 
-    Where an argument is of one of the classes in `SHARED`, their fields are options of the command.
+    Where an argument is of one of the classes in `SHARED`, their fields are options of the command. `renamed` has the
+    options of those arguments of the library that have another name there.
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
-        spread = _shared(function)
+        signature, groups = _spread(function)
+        options = {p.name: _written(p) for p in signature.parameters.values()}
+        options |= {argument: Option(written) for argument, written in renamed.items()}
 
         @functools.wraps(function)
         def run(**given: Any) -> None:
             as_json = bool(given.get("json") or given.get("as_json"))
-            groups = {
+            shared = {
                 group: kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
-                for group, kind in spread.items()
+                for group, kind in groups.items()
             }
-            with failures(as_json):
-                code = function(**groups, **given)
+            with speaking_of(options), failures(as_json):
+                code = function(**shared, **given)
             raise typer.Exit(code)
 
-        run.__signature__ = _signature(function, spread)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in run.__signature__.parameters.values()}  # type: ignore[attr-defined]
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
         app.command(name, epilog=EPILOG)(run)
         return function
 
     return register
 
 
-def _shared(function: Callable[..., int]) -> dict[str, type]:
-    hints = get_type_hints(function)
-    return {name: kind for name, kind in hints.items() if kind in SHARED}
-
-
-def _signature(function: Callable[..., int], spread: dict[str, type]) -> inspect.Signature:
-    """Return the command's own parameters, then those of its shared groups."""
+def _spread(function: Callable[..., int]) -> tuple[inspect.Signature, dict[str, Any]]:
+    """Return a command's signature with the fields of shared groups in their places, and the groups by name."""
     hints = get_type_hints(function, include_extras=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        parameter.replace(annotation=hints[name], kind=keyword)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in spread
-    ]
-    for kind in spread.values():
-        hints = get_type_hints(kind, include_extras=True)
-        for field in dataclasses.fields(kind):
+    groups = {name: kind for name, kind in hints.items() if kind in SHARED}
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        of_fields = get_type_hints(groups[name], include_extras=True)
+        for field in dataclasses.fields(groups[name]):
             default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-            parameters.append(inspect.Parameter(field.name, keyword, default=default, annotation=hints[field.name]))
-    return inspect.Signature(parameters)
+            annotation = of_fields[field.name]
+            parameters.append(
+                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            )
+    return inspect.Signature(parameters), groups
+
+
+def _written(parameter: inspect.Parameter) -> Option:
+    """Return how an option is written, from its declaration."""
+    kind, declared = get_args(parameter.annotation)
+    if isinstance(declared, typer.models.ArgumentInfo):
+        return Option(str(declared.metavar))
+    given = [name for name in declared.param_decls or () if name.startswith("--")]
+    written = given[0] if given else f"--{parameter.name.replace('_', '-')}"
+    if bool in (kind, *get_args(kind)):
+        return Option(written, "flag" if given else "yes or no")
+    return Option(written, "pairs" if "=" in (declared.metavar or "") else "value")
 
 
 # ---- lists and pairs in an option ----

@@ -9,8 +9,14 @@ from rich.console import Console
 
 from causalopt.commands import showing
 from causalopt.commands.arguments import (
+    ANSWER,
+    STUDY,
+    EffectOn,
+    Functions,
+    Level,
     Reading,
     Solving,
+    Treated,
     Writing,
     names,
     number,
@@ -19,9 +25,9 @@ from causalopt.commands.arguments import (
 )
 from causalopt.commands.reading import (
     as_factors,
+    covariates_of,
     expand_formula,
     read_data,
-    refuse_text,
     require,
     split_formula,
     value_of,
@@ -35,38 +41,28 @@ if TYPE_CHECKING:
 
     from causalopt.problems.balance_result import BalanceResult
 
-STUDY = "Study"
-ANSWER = "Estimate"
 VARIANCES = ("fixed", "regression", "bootstrap")
 
 
 def balance(
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
+    *,
     formula: Annotated[
         str | None,
         option("Treatment and covariates as a formula, such as 'treat ~ age + I(age**2) + C(race)'.", panel=STUDY),
     ] = None,
     treatment: Annotated[str | None, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")] = None,
-    covariates: Annotated[
-        list[str] | None,
-        option("Columns to balance, with commas between; may be repeated.", panel=STUDY, metavar="COLUMNS"),
-    ] = None,
-    categories: Annotated[
-        list[str] | None, option("Covariates that are categories, balanced level by level.", panel=STUDY)
-    ] = None,
+    functions: Functions,
     estimand: Annotated[
         str, option("Whom the weights make the groups resemble: ATT, ATC, ATE or population.", panel=STUDY)
     ] = "ATT",
     target: Annotated[
         str | None, option("For the estimand population: a file with its rows.", panel=STUDY, metavar="FILE")
     ] = None,
-    treated: Annotated[str | None, option("Which value of the treatment counts as treated.", panel=STUDY)] = None,
+    treated: Treated = None,
     tolerance: Annotated[
         list[str] | None,
         option(
-            "Largest imbalance, in units of --scale: a number for all, or age=0.01; repeated. [default: 0.02]",
+            "Largest imbalance, in units of --scale: a number for all, or age=0.01; repeated. 0.02 unless given.",
             panel=STUDY,
             metavar="[NAME=]NUMBER",
         ),
@@ -74,19 +70,12 @@ def balance(
     scale: Annotated[
         list[str] | None,
         option(
-            "Unit of the tolerance: target, treated, group, pooled (standard deviations), raw; or age=raw. "
-            "[default: target]",
+            "Unit of the tolerance: target, treated, group, pooled (standard deviations), raw; or age=raw. Target "
+            "unless given.",
             panel=STUDY,
             metavar="[NAME=]SCALE",
         ),
     ] = None,
-    moments: Annotated[
-        int | None, option("Balance powers up to this one too, of covariates with more than two values.", panel=STUDY)
-    ] = None,
-    interactions: Annotated[
-        bool, option("Balance products of pairs of covariates too.", "--interactions", panel=STUDY)
-    ] = False,
-    quantiles: Annotated[str | None, option("Balance these quantiles too, such as 0.25,0.5,0.75.", panel=STUDY)] = None,
     sampling_weights: Annotated[str | None, option("Column of survey weights.", panel=STUDY, metavar="COLUMN")] = None,
     base_weights: Annotated[
         str | None, option("Column of weights to stay near.", panel=STUDY, metavar="COLUMN")
@@ -102,13 +91,13 @@ def balance(
             metavar="[NAME=]NUMBER",
         ),
     ] = None,
-    outcome: Annotated[
-        str | None,
-        option("Column of the outcome, to estimate the effect with the weights.", panel=ANSWER, metavar="COLUMN"),
-    ] = None,
-    level: Annotated[float, option("Confidence of the interval.", panel=ANSWER)] = 0.95,
+    outcome: EffectOn = None,
+    level: Level = 0.95,
     variance: Annotated[str, option("Standard error: fixed, regression or bootstrap.", panel=ANSWER)] = "fixed",
     contrast: Annotated[str | None, option("Which two groups to compare, as first,second.", panel=ANSWER)] = None,
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
 ) -> int:
     """Weigh the rows of DATA so that covariates are balanced between treatment groups.
 
@@ -117,7 +106,7 @@ def balance(
     files = Files.of(writing)
     check_choice(variance, VARIANCES, "--variance")
     frame = read_data(reading)
-    chosen, columns = _study(frame, formula, treatment, names(covariates), names(categories))
+    chosen, columns = _study(frame, formula, treatment, functions)
     for name, label in (
         (outcome, "--outcome"),
         (sampling_weights, "--sampling-weights"),
@@ -126,7 +115,7 @@ def balance(
         if name is not None:
             require(frame, [name], label)
     pair = None if contrast is None else _contrast(contrast, frame[chosen] if chosen else None)
-    others = None if target is None else _target(target, reading, formula, columns, names(categories))
+    others = None if target is None else _target(target, reading, formula, columns, names(functions.categories))
     with caught_warnings() as notes:
         from causalopt.problems.balance import BalanceProblem
 
@@ -137,7 +126,7 @@ def balance(
             tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.02),
             scale=value_or_mapping(scale, "--scale", lambda text, _: text, "target"),
             target=others,
-            basis=basis_terms(moments, interactions, quantiles),
+            basis=functions.basis,
             sampling_weights=None if sampling_weights is None else frame[sampling_weights],
             base_weights=None if base_weights is None else frame[base_weights],
             lower=lower,
@@ -180,13 +169,13 @@ def balance(
 
 
 def _study(
-    frame: pd.DataFrame, formula: str | None, treatment: str | None, covariates: list[str], factors: list[str]
+    frame: pd.DataFrame, formula: str | None, treatment: str | None, functions: Functions
 ) -> tuple[str | None, pd.DataFrame]:
     """Return the treatment's name and the covariates."""
     if formula is not None:
-        if treatment is not None or covariates or factors:
+        if treatment is not None or functions.columns:
             raise OptionError(
-                "--formula names treatment and covariates: leave out --treatment, --covariates and factors."
+                "--formula names treatment and covariates: leave out --treatment, --covariates and --categories."
             )
         left, right = split_formula(formula)
         if len(left) != 1:
@@ -195,15 +184,12 @@ def _study(
         columns = expand_formula(frame, right)
         refuse_among(left, columns, "treatment")
         return left[0], columns
-    wanted = list(dict.fromkeys((*covariates, *factors)))
-    if not wanted:
+    if not functions.columns:
         raise OptionError("Name the columns to balance, --covariates age,educ, or give a --formula.")
     require(frame, [] if treatment is None else [treatment], "--treatment")
-    require(frame, wanted, "--covariates")
-    refuse_among([] if treatment is None else [treatment], frame[wanted], "treatment")
-    prepared = as_factors(frame, factors)
-    refuse_text(prepared, wanted)
-    return treatment, prepared[wanted]
+    columns = covariates_of(frame, functions)
+    refuse_among([] if treatment is None else [treatment], columns, "treatment")
+    return treatment, columns
 
 
 def refuse_among(chosen: list[str], columns: pd.DataFrame, what: str) -> None:
@@ -221,20 +207,6 @@ def _target(
         return expand_formula(other, split_formula(formula)[1])
     require(other, map(str, columns.columns), f"--target {path}")
     return as_factors(other, factors)[list(columns.columns)]
-
-
-def basis_terms(moments: int | None, interactions: bool, quantiles: str | None) -> list[Any]:
-    """Return the further functions to balance that options ask for."""
-    from causalopt import basis
-
-    terms: list[Any] = []
-    if moments is not None:
-        terms.append(basis.moments(moments))
-    if interactions:
-        terms.append(basis.interactions())
-    if quantiles is not None:
-        terms.append(basis.quantiles([number(word, "--quantiles") for word in names([quantiles])]))
-    return terms
 
 
 def _contrast(text: str, column: pd.Series | None) -> tuple[Any, Any]:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console
 
 from causalopt.commands import showing
-from causalopt.commands.arguments import Reading, Solving, Writing, names, number, option
+from causalopt.commands.arguments import (
+    STUDY,
+    Outcome,
+    Reading,
+    Solving,
+    Treated,
+    Treatment,
+    Writing,
+    names,
+    number,
+    option,
+)
 from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.exits import Exit
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
@@ -20,16 +31,13 @@ if TYPE_CHECKING:
 
     from causalopt.inference.bootstrap_result import BootstrapResult
 
-STUDY = "Study"
 DESIGNS = ("complete", "bernoulli", "pairs", "stratified", "cluster")
 
 
 def bootstrap(
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
-    outcome: Annotated[str, option("Column of the outcome.", panel=STUDY, metavar="COLUMN")],
-    treatment: Annotated[str, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")],
+    *,
+    outcome: Outcome,
+    treatment: Treatment,
     design: Annotated[
         str,
         option(
@@ -44,7 +52,7 @@ def bootstrap(
     probability: Annotated[
         str | None, option("For bernoulli: the probability of treatment, or a column of them.", panel=STUDY)
     ] = None,
-    treated: Annotated[str | None, option("Which value of the treatment counts as treated.", panel=STUDY)] = None,
+    treated: Treated = None,
     estimator: Annotated[
         str,
         option("difference-in-means, horvitz-thompson, hajek, residualised or least-squares.", panel=STUDY),
@@ -69,6 +77,9 @@ def bootstrap(
     strata: Annotated[
         str | None, option("Column within whose values marginals are compared.", panel=STUDY, metavar="COLUMN")
     ] = None,
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
 ) -> int:
     """Estimate the effect of a randomized treatment in DATA, with intervals from redrawing the treatment.
 

@@ -9,6 +9,11 @@ from rich.console import Console
 
 from causalopt.commands import showing
 from causalopt.commands.arguments import (
+    ANSWER,
+    STUDY,
+    EffectOn,
+    Functions,
+    Level,
     Reading,
     Solving,
     Writing,
@@ -19,12 +24,11 @@ from causalopt.commands.arguments import (
     option,
     value_or_mapping,
 )
-from causalopt.commands.balance import basis_terms, program_of, refuse_among, save_capsule
+from causalopt.commands.balance import program_of, refuse_among, save_capsule
 from causalopt.commands.reading import (
-    as_factors,
+    covariates_of,
     expand_formula,
     read_data,
-    refuse_text,
     require,
     split_formula,
     value_of,
@@ -38,14 +42,9 @@ if TYPE_CHECKING:
 
     from causalopt.problems.factorial_result import FactorialResult
 
-STUDY = "Study"
-ANSWER = "Estimate"
-
 
 def factorial(
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
+    *,
     formula: Annotated[
         str | None, option("Factors and covariates as a formula, such as 'quit + active ~ age + C(race)'.", panel=STUDY)
     ] = None,
@@ -53,13 +52,7 @@ def factorial(
         list[str] | None,
         option("Two-level columns whose effects are asked for; with commas, or repeated.", panel=STUDY),
     ] = None,
-    covariates: Annotated[
-        list[str] | None,
-        option("Columns to balance, with commas between; may be repeated.", panel=STUDY, metavar="COLUMNS"),
-    ] = None,
-    categories: Annotated[
-        list[str] | None, option("Covariates that are categories, balanced level by level.", panel=STUDY)
-    ] = None,
+    functions: Functions,
     effects: Annotated[
         str, option("Which effects: main, all up to an order such as 2, or a list such as a,b,a:b.", panel=STUDY)
     ] = "main",
@@ -75,17 +68,10 @@ def factorial(
             "Which value of a factor counts as high, as name=value; may be repeated.", panel=STUDY, metavar="NAME=VALUE"
         ),
     ] = None,
-    moments: Annotated[
-        int | None, option("Balance powers up to this one too, of covariates with more than two values.", panel=STUDY)
-    ] = None,
-    interactions: Annotated[
-        bool, option("Balance products of pairs of covariates too.", "--interactions", panel=STUDY)
-    ] = False,
-    quantiles: Annotated[str | None, option("Balance these quantiles too, such as 0.25,0.5,0.75.", panel=STUDY)] = None,
     tolerance: Annotated[
         list[str] | None,
         option(
-            "Largest imbalance in standard deviations: a number for all, or age=0.01; repeated. [default: 0]",
+            "Largest imbalance in standard deviations: a number for all, or age=0.01; repeated. 0 unless given.",
             panel=STUDY,
             metavar="[NAME=]NUMBER",
         ),
@@ -93,13 +79,13 @@ def factorial(
     separate: Annotated[
         bool, option("One set of weights for each effect, not one for all.", "--separate", panel=STUDY)
     ] = False,
-    outcome: Annotated[
-        str | None,
-        option("Column of the outcome, to estimate the effects with the weights.", panel=ANSWER, metavar="COLUMN"),
-    ] = None,
-    level: Annotated[float, option("Confidence of the intervals.", panel=ANSWER)] = 0.95,
+    outcome: EffectOn = None,
+    level: Level = 0.95,
     variance: Annotated[str, option("Standard error: adjusted, plain or bootstrap.", panel=ANSWER)] = "adjusted",
     draws: Annotated[int, option("Draws of the bootstrap.", panel=ANSWER)] = 400,
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
 ) -> int:
     """Weigh the rows of DATA as if several two-level factors had been randomized together.
 
@@ -110,7 +96,7 @@ def factorial(
     files = Files.of(writing)
     check_choice(variance, VARIANCES, "--variance")
     frame = read_data(reading)
-    chosen, columns = _study(frame, formula, names(factors), names(covariates), names(categories))
+    chosen, columns = _study(frame, formula, names(factors), functions)
     if outcome is not None:
         require(frame, [outcome], "--outcome")
     with caught_warnings() as notes:
@@ -122,7 +108,7 @@ def factorial(
             effects=_effects(effects),
             outcome_model=outcome_model if outcome_model in ("additive", "heterogeneous") else names([outcome_model]),
             model_order=model_order,
-            basis=basis_terms(moments, interactions, quantiles),
+            basis=functions.basis,
             tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.0),
             separate=separate,
             high=_high(high, frame),
@@ -159,12 +145,14 @@ def factorial(
 
 
 def _study(
-    frame: pd.DataFrame, formula: str | None, factors: list[str], covariates: list[str], categories: list[str]
+    frame: pd.DataFrame, formula: str | None, factors: list[str], functions: Functions
 ) -> tuple[list[str], pd.DataFrame]:
     """Return the factors' names and the covariates."""
     if formula is not None:
-        if factors or covariates or categories:
-            raise OptionError("--formula names factors and covariates: leave out --factors and --covariates.")
+        if factors or functions.columns:
+            raise OptionError(
+                "--formula names factors and covariates: leave out --factors, --covariates and --categories."
+            )
         left, right = split_formula(formula)
         require(frame, left, "--formula")
         columns = expand_formula(frame, right)
@@ -172,12 +160,8 @@ def _study(
         return left, columns
     if not factors:
         raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
-    wanted = list(dict.fromkeys((*covariates, *categories)))
     require(frame, factors, "--factors")
-    require(frame, wanted, "--covariates")
-    prepared = as_factors(frame, categories)
-    refuse_text(prepared, wanted)
-    return factors, prepared[wanted]
+    return factors, covariates_of(frame, functions)
 
 
 def _effects(text: str) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalopt.commands.arguments import Reading
+from causalopt.commands.arguments import Functions, Reading, names
 from causalopt.errors import DataError, OptionError
 from causalopt.solving.options import unknown_name
 
@@ -132,6 +132,14 @@ def as_factors(frame: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
     wanted = list(wanted)
     require(frame, wanted, "--categories")
     return frame.assign(**{name: frame[name].astype("category") for name in wanted})
+
+
+def covariates_of(frame: pd.DataFrame, functions: Functions) -> pd.DataFrame:
+    """Return the columns that are to be balanced: numbers, and factors."""
+    require(frame, functions.columns, "--covariates")
+    prepared = as_factors(frame, names(functions.categories))
+    refuse_text(prepared, functions.columns)
+    return prepared[functions.columns]
 
 
 def refuse_text(frame: pd.DataFrame, wanted: Iterable[str], categories: bool = True) -> None:

@@ -8,8 +8,12 @@ from rich.console import Console
 
 from causalopt.commands import showing
 from causalopt.commands.arguments import (
+    STUDY,
+    Outcome,
     Reading,
     Solving,
+    Treated,
+    Treatment,
     Writing,
     mapping,
     names,
@@ -20,9 +24,9 @@ from causalopt.commands.arguments import (
 )
 from causalopt.commands.exits import Exit
 from causalopt.commands.reading import read_data, require, value_of
-from causalopt.commands.running import caught_warnings, isolation, solve
+from causalopt.commands.running import arguments_of, caught_warnings, sign_of_life, solve
 from causalopt.commands.writing import Files, write_picture, write_table
-from causalopt.errors import DataError, OptionError
+from causalopt.errors import DataError, InfeasibleError, OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,16 +34,13 @@ if TYPE_CHECKING:
     from causalopt.problems.robust_z_curve import RobustZCurve
     from causalopt.problems.robust_z_result import RobustZResult
 
-STUDY = "Study"
 MANY_PROGRAMS = "the answer takes several programs. --output has its pairs, from which anybody recomputes it."
 
 
 def robust_z(
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
-    outcome: Annotated[str, option("Column of the outcome.", panel=STUDY, metavar="COLUMN")],
-    treatment: Annotated[str, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")],
+    *,
+    outcome: Outcome,
+    treatment: Treatment,
     exact: Annotated[
         list[str] | None,
         option(
@@ -62,7 +63,7 @@ def robust_z(
             metavar="[NAME=]NUMBER",
         ),
     ] = None,
-    treated: Annotated[str | None, option("Which value of the treatment counts as treated.", panel=STUDY)] = None,
+    treated: Treated = None,
     control: Annotated[
         str | None, option("Which value counts as control; rows of other values are left out.", panel=STUDY)
     ] = None,
@@ -73,6 +74,9 @@ def robust_z(
         ),
     ] = "largest",
     level: Annotated[float, option("Level of the test.", panel=STUDY)] = 0.05,
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
 ) -> int:
     """Test for a positive effect over every way to pair good matches in DATA.
 
@@ -97,34 +101,31 @@ def robust_z(
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
     with caught_warnings() as notes:
         from causalopt.matching import match_graph
+        from causalopt.problems.matching_explain import with_conditions
         from causalopt.problems.robust_z import RobustZProblem
         from causalopt.problems.robust_z_curve import curve
 
-        graph = match_graph(
-            frame,
-            treatment,
-            keys,
-            calipers,
-            value_or_mapping(rounding, "--rounding", whole_number, None) if rounding else None,
-            treated=value_of(treated, frame[treatment]),
-            control=value_of(control, frame[treatment]),
-        )
+        chosen: dict[str, Any] = {
+            "rounding": value_or_mapping(rounding, "--rounding", whole_number, None) if rounding else None,
+            "treated": value_of(treated, frame[treatment]),
+            "control": value_of(control, frame[treatment]),
+        }
+        with sign_of_life("looking for good matches"):
+            graph = match_graph(frame, treatment, keys, calipers, **chosen)
         first = numbers[0] if isinstance(numbers, list) else "largest" if numbers == "curve" else numbers
         values = frame[outcome]
-        problem = RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
+        try:
+            problem = RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
+            if numbers == "curve" or isinstance(numbers, list):
+                settings = arguments_of(solving, problem)
+                found = curve(problem, None if numbers == "curve" else numbers, settings.pop("solver"), **settings)
+            else:
+                answer: RobustZResult = solve(problem, solving)
+        except InfeasibleError as error:
+            raise with_conditions(error, frame, treatment, keys, calipers, **chosen) from None
         if numbers == "curve" or isinstance(numbers, list):
-            settings: dict[str, Any] = {
-                "formulation": solving.formulation,
-                "time_limit": solving.time_limit,
-                "options": solving.options,
-            }
-            if solving.solver not in ("auto", "parametric"):
-                settings |= {"gap": solving.gap, "threads": solving.threads, "seed": solving.seed}
-                settings |= isolation(solving, problem)
-            found = curve(problem, None if numbers == "curve" else numbers, solving.solver, **settings)
             interrupted = any(note.startswith("Interrupted") for note in notes)
             return _curve(found, level, files, writing, notes, interrupted)
-        answer: RobustZResult = solve(problem, solving)
         written = files.write(output=write_table(_both(answer)))
     if writing.json:
         showing.print_json(

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from causalopt.commands.arguments import Solving
+from causalopt.commands.wording import in_options
 from causalopt.errors import CausaloptWarning
 from causalopt.solving.options import SolveOptions
 
@@ -51,8 +52,8 @@ def caught_warnings() -> Iterator[list[str]]:
     def keep(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
         if not issubclass(category, CausaloptWarning):
             show(message, category, *rest, **more)
-        elif str(message) not in notes:
-            notes.append(str(message))
+        elif (note := in_options(str(message))) not in notes:
+            notes.append(note)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CausaloptWarning)
@@ -63,7 +64,8 @@ def caught_warnings() -> Iterator[list[str]]:
 def arguments_of(solving: Solving, problem: Any) -> dict[str, Any]:
     """Return the arguments of `causalopt.solve` for a problem.
 
-    A solver runs in a process of its own, so that Ctrl-C keeps its best solution. Fast paths run here.
+    A solver runs in a process of its own, so that Ctrl-C keeps its best solution, also where "auto" turns to it after
+    a fast path. Fast paths run here.
     """
     return {
         "solver": solving.solver,
@@ -80,8 +82,7 @@ def arguments_of(solving: Solving, problem: Any) -> dict[str, Any]:
 def isolation(solving: Solving, problem: Any) -> dict[str, Any]:
     """Return whether a solve of a problem runs in a process of its own, and the limit of its memory."""
     name = problem.formulation_name(solving.formulation)
-    exact = problem.fast_paths(name)
-    here = solving.solver in {*exact, *problem.named_paths(name)} or (solving.solver == "auto" and bool(exact))
+    here = solving.solver in {*problem.fast_paths(name), *problem.named_paths(name)}
     apart = not here or solving.memory_limit is not None
     return {"isolate": apart, "memory_limit": solving.memory_limit}
 
@@ -103,7 +104,5 @@ def solve(problem: Any, solving: Solving) -> Any:
     """Solve a problem as the command line asks."""
     from causalopt.solving.dispatch import solve as solve_problem
 
-    arguments = arguments_of(solving, problem)
-    keeps = arguments["isolate"]
-    with sign_of_life("solving (Ctrl-C keeps the best solution so far)" if keeps else "solving (Ctrl-C stops)"):
-        return solve_problem(problem, **arguments)
+    with sign_of_life("solving (Ctrl-C stops, and keeps what a solver has found)"):
+        return solve_problem(problem, **arguments_of(solving, problem))

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from causalopt.commands.exits import Exit
+from causalopt.commands.wording import in_options, rewrapped
 from causalopt.solving.result import Reason
+from causalopt.solving.words import rounded_up
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,12 +53,12 @@ def show_explanation(answer: Any, wanted: bool) -> None:
     """Print a result in plain words, where they are wanted."""
     if wanted:
         console = Console()
-        console.print(f"\n{answer.explain()}", markup=False, highlight=False)
+        console.print(f"\n{rewrapped(answer.explain())}", markup=False, highlight=False)
 
 
 def explanation(answer: Any, wanted: bool) -> dict[str, str]:
     """Return a result in plain words as a field of JSON, where they are wanted."""
-    return {"explanation": answer.explain()} if wanted else {}
+    return {"explanation": rewrapped(answer.explain())} if wanted else {}
 
 
 def show_facts(facts: Mapping[str, str], console: Console) -> None:
@@ -70,7 +72,11 @@ def show_facts(facts: Mapping[str, str], console: Console) -> None:
 
 
 def show_table(console: Console, frame: pd.DataFrame, title: str, digits: int = 4, *, spread: bool = False) -> None:
-    """Print a table, or so many of its rows as have room: the first ones, or some spread over all."""
+    """Print a table, or so many of its rows as have room: the first ones, or some spread over all.
+
+    Of columns that `attrs["least"]` names, numbers are rounded up: a smaller one would not do.
+    """
+    least = frame.attrs.get("least", ())
     shown = frame.head(MOST_ROWS)
     if spread and len(frame) > MOST_ROWS:
         last = len(frame) - 1
@@ -84,9 +90,11 @@ def show_table(console: Console, frame: pd.DataFrame, title: str, digits: int = 
     for column in frame.columns:
         numeric = frame[column].dtype.kind in "fiu"
         table.add_column(_escaped(str(column)), justify="right" if numeric else "left", overflow="fold")
+    write = [cell_up if column in least else cell for column in frame.columns]
     for key, *row in shown.itertuples(name=None):
         labels = (key if isinstance(key, tuple) else (key,)) if labelled else ()
-        table.add_row(*(_escaped(str(label)) for label in labels), *(_escaped(cell(value, digits)) for value in row))
+        cells = (write_one(value, digits) for write_one, value in zip(write, row, strict=True))
+        table.add_row(*(_escaped(str(label)) for label in labels), *map(_escaped, cells))
     console.print(f"\n[bold]{_escaped(title + more)}[/]", highlight=False)
     console.print(table, highlight=False)
 
@@ -102,6 +110,23 @@ def cell(value: Any, digits: int = 4) -> str:
             return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.1f}"
         return f"{value:.{digits}g}"
     return str(value)
+
+
+def cell_up(value: Any, digits: int = 4) -> str:
+    """Write a number for people, rounded up; what is no number as ever."""
+    return rounded_up(value, digits) if isinstance(value, float) and math.isfinite(value) else cell(value, digits)
+
+
+def show_error_table(frame: pd.DataFrame, console: Console) -> None:
+    """Print the table that explains an error, what its columns say, and the tables that belong to it."""
+    show_table(console, frame, "Explanation")
+    legend = frame.attrs.get("legend", {})
+    if legend:
+        console.print()
+        show_facts(legend, console)
+    for name, more in frame.attrs.items():
+        if hasattr(more, "columns"):
+            show_table(console, more, name.capitalize())
 
 
 def _escaped(text: str) -> str:
@@ -176,7 +201,7 @@ def result_json(command: str, result: Result, notes: Sequence[str]) -> dict[str,
         "formulation": result.formulation,
         "verification": verification,
         "seconds": dataclasses.asdict(result.timing) | {"total": result.timing.total},
-        "warnings": list(dict.fromkeys((*notes, *result.warnings))),
+        "warnings": list(dict.fromkeys((*notes, *map(in_options, result.warnings)))),
     }
 
 

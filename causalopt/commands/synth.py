@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console
 
 from causalopt.commands import showing
-from causalopt.commands.arguments import Reading, Solving, Writing, mapping, names, number, option
+from causalopt.commands.arguments import STUDY, Outcome, Reading, Solving, Writing, mapping, names, number, option
 from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.reading import read_data, require, value_of
 from causalopt.commands.running import caught_warnings, sign_of_life, solve
@@ -20,19 +20,16 @@ if TYPE_CHECKING:
 
     from causalopt.problems.synthetic_control_result import SyntheticControlResult
 
-STUDY = "Study"
 PLACEBOS = ("none", "space", "time", "leave-one-out")
 KINDS = ("path", "gap", "placebo", "weights")
 WEIGHTS = ("simplex", "elastic-net", "penalized", "ridge", "did")
 
 
 def synth(
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
+    *,
     unit: Annotated[str, option("Column of the units.", panel=STUDY, metavar="COLUMN")],
     time: Annotated[str, option("Column of the times.", panel=STUDY, metavar="COLUMN")],
-    outcome: Annotated[str, option("Column of the outcome.", panel=STUDY, metavar="COLUMN")],
+    outcome: Outcome,
     treated: Annotated[list[str], option("The treated unit; may be repeated for several.", panel=STUDY)],
     treatment_time: Annotated[str, option("The first time under treatment.", panel=STUDY)],
     weights: Annotated[
@@ -81,6 +78,9 @@ def synth(
     picture: Annotated[
         str, option("What --plot draws: path, gap, placebo, weights or range.", panel="Output")
     ] = "path",
+    reading: Reading,
+    solving: Solving,
+    writing: Writing,
 ) -> int:
     """Compare a treated unit of DATA (a row per unit and time) with a weighted average of others.
 

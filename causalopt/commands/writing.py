@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalopt.commands.arguments import Writing
 from causalopt.commands.exits import remember_written
+from causalopt.commands.stopping import unfinished
 from causalopt.errors import OptionError
 from causalopt.solving.options import unknown_name
 
@@ -84,6 +85,7 @@ class Files:
             for name, path in self.paths.items():
                 temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
                 made[temporary] = path
+                unfinished.add(temporary)
                 writers[name.replace("-", "_")](temporary)
             for name, path in self.paths.items():
                 self._check(name, path)
@@ -95,6 +97,7 @@ class Files:
         finally:
             for temporary in made:
                 temporary.unlink(missing_ok=True)
+                unfinished.discard(temporary)
         return list(self.paths.values())
 
 

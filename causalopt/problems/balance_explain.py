@@ -29,6 +29,18 @@ PROMPT_BOUNDS = 50_000
 #: Entries above which the explanation has what works jointly alone: one linear program instead of one a covariate.
 MOST_ENTRIES = 500_000
 
+#: What the columns of the explanation say.
+LEGEND = {
+    "tolerance": "as asked for",
+    "smallest alone": "the smallest that works where it alone is loosened and all others stay; inf: no value of it "
+    "does, since others stand in the way too; empty: not looked for",
+    "smallest jointly": "one set of tolerances that works together, of the least total increase; empty: none does, "
+    "since the bounds on the weights stand in the way",
+}
+
+#: Columns whose numbers would not do if they were any smaller.
+LEAST = ["smallest alone", "smallest jointly"]
+
 #: Extra tolerance that counts as none.
 NONE = 1e-9
 
@@ -188,6 +200,7 @@ def explanation(found: Sequence[Part]) -> pd.DataFrame:
         tables.append(table)
     whole = pd.concat(tables) if tables else pd.concat([_jointly(part) for part in found])
     whole = whole.droplevel("group") if len(found[0].problem.blocks) == 1 else whole
+    whole.attrs |= {"legend": LEGEND, "least": LEAST}
     if sum(block.data.size for part in found for block in part.blocks) <= MOST_ENTRIES:
         whole.attrs["bounds on weights"] = _bounds(found)
     return whole

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from causalopt.problems.copula import CopulaProblem
 
 
+#: What the columns of the explanation say.
+LEGEND = {
+    "smallest slack": "that this arm and stratum alone need",
+    "blocks": "whether that is more than was asked for",
+    "value": "the outcome that is farthest off where the slack is smallest",
+    "wants, gets": "how many units should have that outcome, and how many can",
+}
+
+
 def slack_table(problem: CopulaProblem, slack: float) -> pd.DataFrame:
     """Return, by arm and stratum, the smallest slack and the value that needs it.
 
@@ -32,7 +41,9 @@ def slack_table(problem: CopulaProblem, slack: float) -> pd.DataFrame:
         value = float(group.values[worst])
         rows.append((group.arm, group.stratum, group.size, least, blocks, value, wanted[worst], found[worst]))
     names = ["missing outcome of arm", "stratum", "units", "smallest slack", "blocks", "value", "wants", "gets"]
-    return pd.DataFrame(rows, columns=names)
+    table = pd.DataFrame(rows, columns=names)
+    table.attrs |= {"legend": LEGEND, "least": ["smallest slack"]}
+    return table
 
 
 def _counts(group: Group, choice: Any) -> tuple[Floats, Floats]:

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 #: Nonzeros of a linear program above which only the joint one is solved.
 MOST_ENTRIES = 5_000_000
 
+#: What the columns of the explanation say.
+LEGEND = {
+    "extra tolerance": "by how many standard deviations all tolerances together must be larger for the effect to have "
+    "weights of its own; empty: no tolerance does",
+    "... alone": "by how many this tolerance must be larger where all others stay; inf: no value of it does",
+    "estimable": "whether the effect has weights of its own at the tolerances asked for",
+}
+
 #: Extra tolerance that counts as none.
 ZERO = 1e-8
 
@@ -146,7 +154,8 @@ def _by_function(problem: FactorialBalanceProblem, table: pd.DataFrame, solver: 
             extra.append(np.nan if weight is None else 0.0 if fine else alone({effect: weight}, p))
         table[f"{name} alone"] = extra
         shared[name] = max(alone(dict(s.effects), p) for s in problem.sets)
-    table.attrs["all effects"] = shared
+    table.attrs |= {"all effects": shared, "legend": LEGEND}
+    table.attrs["least"] = ["extra tolerance", *(f"{name} alone" for name in problem.names)]
     return table
 
 

@@ -21,6 +21,13 @@ from causalopt.matching import MatchGraph, match_graph
 from causalopt.modeling.program import Bools, Ints
 from causalopt.solving.words import plural
 
+#: What the columns of the explanation say.
+LEGEND = {
+    "units": "how many compete for the same partners",
+    "partners": "how many partners they have among them",
+    "left out": "how many of them no matching can use",
+}
+
 #: Labels that a table or message shows of a set of units.
 SHOWN = 6
 
@@ -162,7 +169,7 @@ def _add_conditions(
 
 def _explanation(graph: MatchGraph, side: str, asked: int) -> pd.DataFrame:
     table = blocking_table(graph, side)
-    table.attrs.update(asked=asked, largest=graph.largest)
+    table.attrs.update(asked=asked, largest=graph.largest, legend=LEGEND)
     return table
 
 

@@ -18,6 +18,7 @@ from causalopt.matching import MatchGraph, match_graph
 from causalopt.problems.reading import require_columns
 from causalopt.problems.robust_z import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust_z_result import RobustZResult, check_level
+from causalopt.solving.result import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +141,11 @@ def curve(
     with _progress_bar(len(checked), progress) as advance:
         try:
             for n in checked:
-                rows.append(_row(solve_one(n)))
+                result = solve_one(n)
+                rows.append(_row(result))
                 advance()
+                if result.status.limit is Limit.INTERRUPT:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             if not rows:
                 raise

@@ -83,16 +83,22 @@ class Search(abc.ABC):
         self.best: Ints | None = None
 
     def run(self) -> Found:
-        """Search the side; where the time is up before a program has a solution, return the best matching so far.
+        """Search the side; where time or user stop a program without a solution, return the best matching so far.
 
-        If no program has had a solution yet, that is a part of the largest matching of the graph.
+        If no program of the side has had a solution yet, that is a part of the largest matching of the graph. An
+        interrupt before any program of either side had one has nothing to keep.
         """
         try:
             return self.searched()
         except SolverFailure:
             if perf_counter() < self.lane.deadline:
                 raise
-        self.stopped = "time"
+            self.stopped = str(Limit.TIME)
+        except KeyboardInterrupt:
+            if self.lane.last is None:
+                raise
+            self.lane.interrupted = True
+            self.stopped = str(Limit.INTERRUPT)
         if self.best is None:
             i, j = self.problem.graph.largest_units
             self.best = self.problem.network.flow_of(i[: self.n], j[: self.n])
@@ -218,10 +224,12 @@ class Fractional(Search):
                 return self.found(best.flow, max(z, limit), Proof.CERTIFIED)
             try:
                 point, bound = self.improved(best, relaxation)
-            except SolverFailure:
-                if perf_counter() < self.lane.deadline:
+            except (SolverFailure, KeyboardInterrupt) as stop:
+                interrupted = isinstance(stop, KeyboardInterrupt)
+                if not interrupted and perf_counter() < self.lane.deadline:
                     raise
-                self.stopped = "time"  # the hull's bound still holds
+                self.lane.interrupted |= interrupted
+                self.stopped = str(Limit.INTERRUPT if interrupted else Limit.TIME)  # the hull's bound still holds
                 return self.found(best.flow, limit, Proof.CERTIFIED)
             if point.ratio >= best.ratio * (1 - 1e-12) or self.stopped:
                 best = min(best, point, key=lambda p: p.ratio)

@@ -68,7 +68,7 @@ def _by_path(
         raise OptionError(f"{path} takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
     if path == "parametric" and lane.formulation != "fractional":
         raise OptionError(f"parametric solves the formulation 'fractional', not {lane.formulation!r}.")
-    if lane.options.isolate:
+    if lane.options.isolate and (lane.solver == path or lane.options.memory_limit is not None):
         lane.warn(f"{path} ran in this process: isolate is for solvers, and had no effect.")
     reason = "it was asked for" if lane.solver == path else f"{path} is an exact algorithm for this problem"
     with lane.ledger.phase("solve"):

@@ -18,6 +18,9 @@ from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Te
 from causalopt.solving.settle import settle
 from causalopt.solving.verify import Tolerances, Verification, verify
 
+#: Why a solver or fast path was taken that the user named.
+ASKED_FOR = "it was asked for"
+
 FastPath = Callable[[Program, SolveOptions], Solution]
 """An algorithm for one problem: it returns its claims in the order of the program's columns and rows."""
 
@@ -46,7 +49,7 @@ def run_fast_path(
     if not check.passed:
         raise refusal(name, solution, check)
     notes = []
-    if options.isolate:
+    if options.isolate and (reason == ASKED_FOR or options.memory_limit is not None):
         notes.append(f"{name} ran in this process: isolate is for solvers, and had no effect.")
         warnings.warn(notes[0], CausaloptWarning, stacklevel=5)
     return as_result(
@@ -67,7 +70,7 @@ def solve_program(
     options: SolveOptions,
     tolerances: Tolerances | None = None,
     ledger: Ledger | None = None,
-    reason: str = "it was asked for",
+    reason: str = ASKED_FOR,
 ) -> Result:
     """Solve a program on a backend and verify the answer; infeasible and unbounded are statuses of the result.
 
@@ -157,6 +160,8 @@ def _solve_in_parts(
         notes += [note for note in more if note not in notes]
         # The whole can have a bound only where each part has one: that of a linear part comes from its multipliers.
         solutions.append(solution.replace(bound=solution.bound if check.bound is None else check.bound))
+        if solution.termination.limit is Limit.INTERRUPT and len(solutions) < len(pieces):
+            raise KeyboardInterrupt  # without the parts that are left there is no solution to keep
         if solution.termination.reason in (Reason.INFEASIBLE, Reason.ERROR):
             break
     if len(solutions) < len(pieces):
@@ -210,6 +215,8 @@ def _try_methods(
         )
         if check.passed and (stopped or not inconclusive):
             return *trial, notes
+        if solution.termination.limit is Limit.INTERRUPT:
+            raise KeyboardInterrupt  # what was found is refuted, and the user waits for no other method
         outcome = trial if outcome is None else max(outcome, trial, key=_usefulness)
         notes.append(f"{backend.name} ({method}): {solution.termination.raw if check.passed else check}{what_next}")
     if outcome is None:

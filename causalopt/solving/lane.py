@@ -9,7 +9,7 @@ from time import perf_counter
 from causalopt.errors import CausaloptWarning, OptionError
 from causalopt.modeling.program import Program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Result
+from causalopt.solving.result import Ledger, Limit, Result
 from causalopt.solving.verify import Tolerances
 
 
@@ -32,6 +32,8 @@ class Lane:
         Of all programs.
     last : Result or None
         Of the last one.
+    interrupted : bool
+        Whether the user stopped one of them, so that no other is begun.
     """
 
     solver: str
@@ -45,6 +47,7 @@ class Lane:
         self.warnings: list[str] = []
         self.log = ""
         self.last: Result | None = None
+        self.interrupted = False
         limit = self.options.time_limit
         self.deadline = float("inf") if limit is None else perf_counter() + limit
         if self.options.start is not None:
@@ -70,11 +73,18 @@ class Lane:
             Let them do so on every solver.
         gap : float, optional
             Instead of the option's.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Where the user stopped an earlier one.
         """
         from causalopt.solving.attempts import solve_program
         from causalopt.solving.dispatch import choose_backend
         from causalopt.solving.tangents import solve_program_by_tangents
 
+        if self.interrupted:
+            raise KeyboardInterrupt
         options = self.options.replace(time_limit=self.seconds_left, gap=self.options.gap if gap is None else gap)
         backend, reason = choose_backend(program, self.solver, tangents=tangents)
         if tangents and (always or not backend.fits(program)):
@@ -85,6 +95,7 @@ class Lane:
         self.warnings += [note for note in result.warnings if note not in self.warnings]
         self.log += result.log
         self.last = result
+        self.interrupted = result.status.limit is Limit.INTERRUPT
         return result
 
     def warn(self, note: str) -> None:

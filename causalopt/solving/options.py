@@ -60,8 +60,10 @@ class SolveOptions:
             raise OptionError(f"time_limit is {self.time_limit!r}; it must be a positive number of seconds, or None.")
         if not (_is_number(self.gap) and 0 <= self.gap < np.inf):
             raise OptionError(f"gap is {self.gap!r}; it must be zero or positive.")
-        if self.memory_limit is not None and not (self.isolate and self.memory_limit > 0):
-            raise OptionError("memory_limit must be a positive number of GiB, and needs isolate=True.")
+        if self.memory_limit is not None and not (_is_number(self.memory_limit) and self.memory_limit > 0):
+            raise OptionError(f"memory_limit is {self.memory_limit!r}; it must be a positive number of GiB, or None.")
+        if self.memory_limit is not None and not self.isolate:
+            raise OptionError("memory_limit is for a process of its own: it needs isolate=True.")
         if self.threads is not None and not (_is_number(self.threads, numbers.Integral) and self.threads >= 1):
             raise OptionError(f"threads is {self.threads!r}; it must be a positive whole number, or None.")
         if not (_is_number(self.seed, numbers.Integral) and self.seed >= 0):

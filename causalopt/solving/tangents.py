@@ -133,9 +133,15 @@ def solve_by_tangents(
             break
         start = None if best is None else np.append(best, 0.5 * best[curved] ** 2)
         asked = options.replace(gap=options.gap / 4, time_limit=left, start=start)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CausaloptWarning)  # the whole loop says what it did not reach
-            result = solve_program(master.milp(), backend, asked, tolerances)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CausaloptWarning)  # the whole loop says what it did not reach
+                result = solve_program(master.milp(), backend, asked, tolerances)
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            limit = Limit.INTERRUPT
+            break
         log += result.log
         if result.bound is not None:
             bound = max(bound, direction * result.bound / master.factor)
@@ -208,11 +214,14 @@ def solve_program_by_tangents(
 
 def _relaxation(program: Program, backend: Backend, options: SolveOptions) -> Solution | None:
     """Solve the continuous relaxation where the backend can: its answer is a hint, and checked where it is used."""
+    from causalopt.solving.isolate import IsolatedBackend
+
     relaxed = program.replace(integer=np.zeros(program.n_columns, dtype=bool), convex=True)
     if relaxed.problem_class not in backend.classes:
         return None
+    runner = IsolatedBackend(backend, options.memory_limit) if options.isolate else backend
     try:
-        solution = backend.solve(relaxed, options.replace(start=None), backend.methods(relaxed, options)[0])
+        solution = runner.solve(relaxed, options.replace(start=None), backend.methods(relaxed, options)[0])
     except SolverFailure:
         return None
     if solution.x is None or not np.isfinite(solution.x).all():

@@ -52,7 +52,7 @@ def said(result):
         ([*BALANCE, "--index", "race"], "occurs more than once"),
         ([*BALANCE, "--solver-option", "x"], "'x' is not of the form name=value"),
         ([*BALANCE, "--solver", "highs", "--solver-option", "mip_rel_gapp=1"], "mip_rel_gapp"),
-        ([*BALANCE, "--time-limit", "-1"], "time_limit is -1.0"),
+        ([*BALANCE, "--time-limit", "-1"], "--time-limit is -1.0"),
         ([*BALANCE, "--contrast", "1"], "must name two groups"),
         ([*FORMULA, "treat + site ~ age"], "one treatment stands left of ~, not 2"),
         ([*FORMULA, "age + educ"], "is not of the form 'treatment ~ covariates'"),
