@@ -91,9 +91,18 @@ class Reading:
         typer.Argument(help="A CSV or Parquet file, a row a unit; - reads CSV from standard input.", metavar="DATA"),
     ]
     separator: Annotated[str, option("What separates the columns of a CSV.", panel=DATA)] = ","
+    decimal: Annotated[str, option("What stands before the decimals of a CSV's numbers.", panel=DATA)] = "."
     index: Annotated[
         str | None, option("Column of row labels. Rows are numbered from 1 unless given.", panel=DATA, metavar="COLUMN")
     ] = None
+    missing: Annotated[
+        str,
+        option(
+            "What to do where a column that is used has missing values: error, or drop, which leaves these rows out "
+            "(of a panel: these donors) and says how many.",
+            panel=DATA,
+        ),
+    ] = "error"
 
 
 @dataclasses.dataclass

@@ -23,18 +23,12 @@ from causalopt.commands.arguments import (
     option,
     value_or_mapping,
 )
-from causalopt.commands.reading import (
-    as_factors,
-    covariates_of,
-    expand_formula,
-    read_data,
-    require,
-    split_formula,
-    value_of,
-)
+from causalopt.commands.missing import Dropped, complete, fields_of
+from causalopt.commands.reading import read_data, require, value_of
 from causalopt.commands.running import caught_warnings, sign_of_life, solve, solve_options
+from causalopt.commands.study import Study
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
-from causalopt.errors import DataError, OptionError
+from causalopt.errors import OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,17 +100,21 @@ def balance(
     files = Files.of(writing)
     check_choice(variance, VARIANCES, "--variance")
     frame = read_data(reading)
-    chosen, columns = _study(frame, formula, treatment, functions)
-    for name, label in (
-        (outcome, "--outcome"),
-        (sampling_weights, "--sampling-weights"),
-        (base_weights, "--base-weights"),
-    ):
-        if name is not None:
-            require(frame, [name], label)
+    study = Study.read(frame, formula, [] if treatment is None else [treatment], functions, "--treatment")
+    if len(study.chosen) > 1:
+        left = ", ".join(study.chosen)
+        raise OptionError(f"--formula: one treatment stands left of ~, not {len(study.chosen)} ({left}).")
+    chosen = study.chosen[0] if study.chosen else None
+    more = {"--outcome": outcome, "--sampling-weights": sampling_weights, "--base-weights": base_weights}
+    for label, name in more.items():
+        require(frame, [] if name is None else [name], label)
+    used = [*study.chosen, *study.columns, *filter(None, more.values())]
+    frame, dropped = complete(frame, used, reading.missing, study.chosen)
+    columns = study.covariates(frame)
     pair = None if contrast is None else _contrast(contrast, frame[chosen] if chosen else None)
-    others = None if target is None else _target(target, reading, formula, columns, names(functions.categories))
-    with caught_warnings() as notes:
+    others, dropped_others = (None, None) if target is None else _target(target, reading, study)
+    _check_target(estimand, target)
+    with caught_warnings(dropped, dropped_others) as notes:
         from causalopt.problems.balance import BalanceProblem
 
         problem = BalanceProblem(
@@ -143,7 +141,7 @@ def balance(
         written = files.write(
             output=write_table(_rows(answer, chosen)),
             plot=write_picture(answer.plot),
-            capsule=lambda path: save_capsule(problem, answer, solving, path),
+            capsule=lambda path: save_capsule(problem, answer, solving, path, dropped, dropped_others),
             export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
@@ -158,6 +156,7 @@ def balance(
                 "balance": answer.balance_table(),
                 "duals": answer.duals,
                 "weights": [{"row": row, "weight": w} for row, w in answer.weights.items()],
+                "dropped": fields_of(dropped, dropped_others),
                 "written": written,
             }
         )
@@ -168,45 +167,19 @@ def balance(
     return showing.code_of(answer)
 
 
-def _study(
-    frame: pd.DataFrame, formula: str | None, treatment: str | None, functions: Functions
-) -> tuple[str | None, pd.DataFrame]:
-    """Return the treatment's name and the covariates."""
-    if formula is not None:
-        if treatment is not None or functions.columns:
-            raise OptionError(
-                "--formula names treatment and covariates: leave out --treatment, --covariates and --categories."
-            )
-        left, right = split_formula(formula)
-        if len(left) != 1:
-            raise OptionError(f"--formula: one treatment stands left of ~, not {len(left)} ({', '.join(left)}).")
-        require(frame, left, "--formula")
-        columns = expand_formula(frame, right)
-        refuse_among(left, columns, "treatment")
-        return left[0], columns
-    if not functions.columns:
-        raise OptionError("Name the columns to balance, --covariates age,educ, or give a --formula.")
-    require(frame, [] if treatment is None else [treatment], "--treatment")
-    columns = covariates_of(frame, functions)
-    refuse_among([] if treatment is None else [treatment], columns, "treatment")
-    return treatment, columns
+def _check_target(estimand: str, target: str | None) -> None:
+    if estimand == "population" and target is None:
+        raise OptionError("--estimand population needs --target, a file with rows of that population.")
+    if estimand != "population" and target is not None:
+        raise OptionError(f"--target goes with --estimand population, not {estimand}.")
 
 
-def refuse_among(chosen: list[str], columns: pd.DataFrame, what: str) -> None:
-    """Raise `DataError` where a treatment or factor is among the covariates too."""
-    for name in chosen:
-        if name in columns.columns:
-            raise DataError(f"The {what} {name!r} is also among the covariates; take it out of them.")
-
-
-def _target(
-    path: str, reading: Reading, formula: str | None, columns: pd.DataFrame, factors: list[str]
-) -> pd.DataFrame:
-    other = read_data(dataclasses.replace(reading, data=path, index=None))
-    if formula is not None:
-        return expand_formula(other, split_formula(formula)[1])
-    require(other, map(str, columns.columns), f"--target {path}")
-    return as_factors(other, factors)[list(columns.columns)]
+def _target(path: str, reading: Reading, study: Study) -> tuple[pd.DataFrame, Dropped | None]:
+    """Return the covariates of a target population, and what was left out of its rows."""
+    frame = read_data(dataclasses.replace(reading, data=path, index=None))
+    require(frame, study.columns, f"--target {path}")
+    frame, dropped = complete(frame, study.columns, reading.missing, source=f"{path}: ")
+    return study.covariates(frame), dropped
 
 
 def _contrast(text: str, column: pd.Series | None) -> tuple[Any, Any]:
@@ -230,11 +203,12 @@ def program_of(problem: Any, answer: Any) -> Any:
     return Capsule.of(problem, answer).program
 
 
-def save_capsule(problem: Any, answer: Any, solving: Solving, path: Any) -> None:
-    """Write what was solved, how, and the answer."""
+def save_capsule(problem: Any, answer: Any, solving: Solving, path: Any, *dropped: Dropped | None) -> None:
+    """Write what was solved, how, the answer, and what of the data was left out."""
     from causalopt.solving.capsule import Capsule
 
-    Capsule.of(problem, answer, solve_options(solving)).save(path)
+    note = " ".join(str(each) for each in dropped if each is not None)
+    Capsule.of(problem, answer, solve_options(solving), note=note).save(path)
 
 
 def _show(answer: BalanceResult, estimate: Any, outcome: str | None) -> None:

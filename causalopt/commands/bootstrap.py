@@ -21,6 +21,7 @@ from causalopt.commands.arguments import (
 )
 from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.exits import Exit
+from causalopt.commands.missing import complete, fields_of
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
 from causalopt.commands.running import arguments_of, caught_warnings, sign_of_life
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
@@ -96,6 +97,10 @@ def bootstrap(
         if name is not None:
             require(frame, [name], label)
     require(frame, columns, "--covariates")
+    further = [name for name in (groups, strata, probability) if name is not None and name in frame]
+    used = [treatment, outcome, *columns, *further]
+    pairs = groups if design == "pairs" else None
+    frame, dropped = complete(frame, used, reading.missing, [treatment], together=pairs)
     refuse_text(frame, [outcome, *columns], categories=False)
     value = value_of(treated, frame[treatment])
     chosen = _design(frame, design, groups, probability, treatment, value)
@@ -109,7 +114,7 @@ def bootstrap(
         "strata": None if strata is None else frame[strata],
         "treated": value,
     }
-    with caught_warnings() as notes:
+    with caught_warnings(dropped) as notes:
         data = frame[outcome], frame[treatment], chosen
         asked: dict[str, Any] = {"solver": solving.solver, "seed": solving.seed}
         if method in ("optimal", "all"):
@@ -125,7 +130,7 @@ def bootstrap(
         written = files.write(
             output=write_table(_imputed(answer) if "output" in files else frame),
             plot=write_picture(answer.plot),
-            capsule=lambda path: save_capsule(problem, copula, solving, path),
+            capsule=lambda path: save_capsule(problem, copula, solving, path, dropped),
             export=write_model(lambda: program_of(problem, copula)),
         )
     code = Exit.PROVEN if copula is None or answer.method != "optimal" else showing.code_of(copula)
@@ -146,6 +151,7 @@ def bootstrap(
                 "design": answer.design,
                 "table": answer.table,
                 "notes": answer.notes,
+                "dropped": fields_of(dropped),
                 "written": written,
             }
         )
@@ -191,8 +197,6 @@ def _design(
     if kind == "complete":
         return CompleteRandomization(int(z.sum()))
     column = frame[str(groups)]
-    if column.isna().any():
-        raise DataError(f"--groups: column {groups!r} has missing values in row {column.index[column.isna()][0]}.")
     if kind == "pairs":
         return MatchedPairs(column.to_numpy())
     by_group = z if kind == "stratified" else None

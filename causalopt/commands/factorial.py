@@ -24,16 +24,11 @@ from causalopt.commands.arguments import (
     option,
     value_or_mapping,
 )
-from causalopt.commands.balance import program_of, refuse_among, save_capsule
-from causalopt.commands.reading import (
-    covariates_of,
-    expand_formula,
-    read_data,
-    require,
-    split_formula,
-    value_of,
-)
+from causalopt.commands.balance import program_of, save_capsule
+from causalopt.commands.missing import complete, fields_of
+from causalopt.commands.reading import read_data, require, value_of
 from causalopt.commands.running import caught_warnings, sign_of_life, solve
+from causalopt.commands.study import Study
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import OptionError
 
@@ -96,15 +91,19 @@ def factorial(
     files = Files.of(writing)
     check_choice(variance, VARIANCES, "--variance")
     frame = read_data(reading)
-    chosen, columns = _study(frame, formula, names(factors), functions)
-    if outcome is not None:
-        require(frame, [outcome], "--outcome")
-    with caught_warnings() as notes:
+    study = Study.read(frame, formula, names(factors), functions, "--factors")
+    if not study.chosen:
+        raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
+    require(frame, [] if outcome is None else [outcome], "--outcome")
+    used = [*study.chosen, *study.columns, *filter(None, [outcome])]
+    frame, dropped = complete(frame, used, reading.missing, study.chosen)
+    columns = study.covariates(frame)
+    with caught_warnings(dropped) as notes:
         from causalopt.problems.factorial import FactorialBalanceProblem
 
         problem = FactorialBalanceProblem(
             columns,
-            frame[chosen],
+            frame[list(study.chosen)],
             effects=_effects(effects),
             outcome_model=outcome_model if outcome_model in ("additive", "heterogeneous") else names([outcome_model]),
             model_order=model_order,
@@ -121,7 +120,7 @@ def factorial(
         written = files.write(
             output=write_table(_weights(answer)),
             plot=write_picture(lambda: _draw(answer, outcome, level)),
-            capsule=lambda path: save_capsule(problem, answer, solving, path),
+            capsule=lambda path: save_capsule(problem, answer, solving, path, dropped),
             export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
@@ -134,6 +133,7 @@ def factorial(
                 "cells": answer.cells(),
                 "balance": answer.balance_table(),
                 "weights": _weights(answer),
+                "dropped": fields_of(dropped),
                 "written": written,
             }
         )
@@ -142,26 +142,6 @@ def factorial(
         showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
     return showing.code_of(answer)
-
-
-def _study(
-    frame: pd.DataFrame, formula: str | None, factors: list[str], functions: Functions
-) -> tuple[list[str], pd.DataFrame]:
-    """Return the factors' names and the covariates."""
-    if formula is not None:
-        if factors or functions.columns:
-            raise OptionError(
-                "--formula names factors and covariates: leave out --factors, --covariates and --categories."
-            )
-        left, right = split_formula(formula)
-        require(frame, left, "--formula")
-        columns = expand_formula(frame, right)
-        refuse_among(left, columns, "factor")
-        return left, columns
-    if not factors:
-        raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
-    require(frame, factors, "--factors")
-    return factors, covariates_of(frame, functions)
 
 
 def _effects(text: str) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalopt.commands.arguments import Functions, Reading, names
+from causalopt.commands.missing import POLICIES
 from causalopt.errors import DataError, OptionError
 from causalopt.solving.options import unknown_name
 
@@ -28,6 +29,9 @@ def read_data(reading: Reading) -> pd.DataFrame:
     DataError
         For a file that is missing or unreadable, of another format, empty, or with repeated column names.
     """
+    from causalopt.commands.writing import check_choice
+
+    check_choice(reading.missing, POLICIES, "--missing")
     frame = _read(reading)
     if not len(frame):
         raise DataError(f"{_name(reading)} has no rows below its header.")
@@ -56,16 +60,27 @@ def _read(reading: Reading) -> pd.DataFrame:
         return _read_parquet(path)
     if len(reading.separator) != 1 and reading.separator != "\\t":
         raise OptionError(f"--separator is {reading.separator!r}; it must be one character, or \\t.")
+    if len(reading.decimal) != 1 or reading.decimal == reading.separator:
+        raise OptionError(
+            f"--decimal is {reading.decimal!r} and --separator {reading.separator!r}; they must be two different "
+            "characters. Files with decimal commas mostly have --separator ';'."
+        )
     separator = "\t" if reading.separator == "\\t" else reading.separator
     try:
         source: Any = io.StringIO(sys.stdin.read()) if reading.data == "-" else path
         first = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str)
         if reading.data == "-":
             source.seek(0)
-        frame = pd.read_csv(source, sep=separator, low_memory=False, **exact_numbers())
+        frame = pd.read_csv(source, sep=separator, decimal=reading.decimal, low_memory=False, **exact_numbers())
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{_name(reading)} is not in UTF-8: save it in that encoding first (in a spreadsheet: 'CSV UTF-8')."
+        ) from None
     except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
         raise DataError(f"{_name(reading)} cannot be read as CSV: {str(error).strip().rstrip('.')}.") from None
-    _refuse_repeated(first.iloc[0], _name(reading))
+    header = first.iloc[0].str.strip()
+    _refuse_repeated(header, _name(reading))
+    frame.columns = frame.columns.str.strip()
     if len(frame.columns) == 1 and any(mark in str(frame.columns[0]) for mark in ";\t,|"):
         raise DataError(
             f"{_name(reading)} has one column, named {frame.columns[0]!r}: is it separated by something else? Say "
@@ -152,6 +167,8 @@ def refuse_text(frame: pd.DataFrame, wanted: Iterable[str], categories: bool = T
             continue
         advice = f" Correct the values{f'; or, if it is a category, say --categories {name}' if categories else ''}."
         bad = series[pd.to_numeric(series.astype(str), errors="coerce").isna() & series.notna()]
+        if len(bad) and bad.astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all():
+            advice = " If these are decimal commas, say --decimal ,; if commas group thousands, take them out."
         if not len(bad):
             raise DataError(f"Column {name!r} is not numeric: its type is {series.dtype}.{advice}")
         rows = ", ".join(map(str, bad.index[:5])) + (", ..." if len(bad) > 5 else "")
@@ -201,18 +218,39 @@ def split_formula(formula: str) -> tuple[list[str], str]:
     return names, right.strip()
 
 
-def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
-    """Return the covariates that a formula's right-hand side stands for, without an intercept.
-
-    A single factor, `C(race)` or a text column, stays one column (a category), so that its levels share one unit of
-    tolerance and none is left out; products with factors become one column a level.
+def formula_columns(frame: pd.DataFrame, right: str) -> list[str]:
+    """Return the columns that a formula's right-hand side is made of.
 
     Raises
     ------
     OptionError
-        For a formula that cannot be parsed or evaluated, or two of whose terms have the same name.
+        For a formula that cannot be parsed.
     DataError
-        For columns that do not exist or have missing values.
+        For columns that do not exist.
+    """
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    try:
+        columns = sorted(map(str, Formula(f"{right} - 1").required_variables))
+    except FormulaicError as error:
+        raise OptionError(f"--formula cannot be used: {_plain(str(error))}") from None
+    for name in columns:
+        if name not in frame.columns:
+            raise DataError(f"--formula: {unknown_name('column or function', name, map(str, frame.columns))}")
+    return columns
+
+
+def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
+    """Return the covariates that a formula's right-hand side stands for, without an intercept.
+
+    A single factor, `C(race)` or a text column, stays one column (a category), so that its levels share one unit of
+    tolerance and none is left out; products with factors become one column a level. There must be no missing values.
+
+    Raises
+    ------
+    OptionError
+        For a formula that cannot be evaluated, or two of whose terms have the same name.
     """
     import pandas as pd
     from formulaic import Formula, model_matrix
@@ -220,11 +258,6 @@ def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
 
     try:
         formula = Formula(f"{right} - 1")
-        columns = sorted(map(str, formula.required_variables))
-        for name in columns:
-            if name not in frame.columns:
-                raise DataError(f"--formula: {unknown_name('column or function', name, map(str, frame.columns))}")
-        _refuse_missing(frame, columns)
         matrix = model_matrix(formula, frame, ensure_full_rank=False, na_action="ignore", context={})
     except FormulaicError as error:
         raise OptionError(f"--formula cannot be used: {_plain(str(error))}") from None
@@ -251,13 +284,6 @@ def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
     if not parts:
         raise OptionError(f"--formula: there are no covariates in {right!r}.")
     return pd.DataFrame(parts, index=frame.index)
-
-
-def _refuse_missing(frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    from causalopt.problems.reading import refuse_rows
-
-    for name in columns:
-        refuse_rows(frame[name].isna().to_numpy(), frame.index, f"Column {name!r} has missing values")
 
 
 def _plain(text: str) -> str:

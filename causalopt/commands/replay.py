@@ -54,6 +54,7 @@ def replay(
                     "platform": capsule.platform,
                 },
                 "program": capsule.program.describe(),
+                "note": capsule.note,
             }
         )
     else:
@@ -65,7 +66,8 @@ def replay(
 def _show(capsule: Any, again: Any) -> None:
     console = Console()
     of = " of a ".join(part for part in (capsule.formulation, capsule.problem) if part)
-    showing.show_facts({"program": f"{capsule.program.describe()}{f' ({of})' if of else ''}"}, console)
+    facts = {"program": f"{capsule.program.describe()}{f' ({of})' if of else ''}", "note": capsule.note}
+    showing.show_facts({name: text for name, text in facts.items() if text}, console)
     table = again.to_frame()
     for column in table.columns:
         table[column] = [f"{value:.10g}" if isinstance(value, float) else value for value in table[column]]

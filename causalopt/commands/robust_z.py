@@ -23,7 +23,8 @@ from causalopt.commands.arguments import (
     whole_number,
 )
 from causalopt.commands.exits import Exit
-from causalopt.commands.reading import read_data, require, value_of
+from causalopt.commands.missing import Dropped, complete, fields_of
+from causalopt.commands.reading import read_data, refuse_text, require, value_of
 from causalopt.commands.running import arguments_of, caught_warnings, sign_of_life, solve
 from causalopt.commands.writing import Files, write_picture, write_table
 from causalopt.errors import DataError, InfeasibleError, OptionError
@@ -99,7 +100,9 @@ def robust_z(
     require(frame, calipers, "--caliper")
     if outcome in (treatment, *keys, *calipers):
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
-    with caught_warnings() as notes:
+    frame, dropped = complete(frame, [treatment, outcome, *keys, *calipers], reading.missing, [treatment])
+    refuse_text(frame, [outcome], categories=False)
+    with caught_warnings(dropped) as notes:
         from causalopt.matching import match_graph
         from causalopt.problems.matching_explain import with_conditions
         from causalopt.problems.robust_z import RobustZProblem
@@ -125,14 +128,14 @@ def robust_z(
             raise with_conditions(error, frame, treatment, keys, calipers, **chosen) from None
         if numbers == "curve" or isinstance(numbers, list):
             interrupted = any(note.startswith("Interrupted") for note in notes)
-            return _curve(found, level, files, writing, notes, interrupted)
+            return _curve(found, level, files, writing, notes, interrupted, dropped)
         written = files.write(output=write_table(_both(answer)))
     if writing.json:
         showing.print_json(
             showing.result_json("robust-z", answer, notes)
             | showing.explanation(answer, writing.explain)
             | _fields(answer, level)
-            | {"written": written}
+            | {"dropped": fields_of(dropped), "written": written}
         )
     else:
         console = Console()
@@ -184,7 +187,13 @@ def _fields(answer: RobustZResult, level: float) -> dict[str, Any]:
 
 
 def _curve(
-    found: RobustZCurve, level: float, files: Files, writing: Writing, notes: list[str], interrupted: bool
+    found: RobustZCurve,
+    level: float,
+    files: Files,
+    writing: Writing,
+    notes: list[str],
+    interrupted: bool,
+    dropped: Dropped | None,
 ) -> int:
     table = found.table.join(found.verdicts(level))
     exact = bool(((table["min is"] == "exact") & (table["max is"] == "exact")).all())
@@ -193,7 +202,9 @@ def _curve(
     if writing.json:
         fields = {"command": "robust-z", "schema": showing.SCHEMA, "exit_code": code, "level": level, "curve": table}
         fields |= showing.explanation(found, writing.explain)
-        showing.print_json(fields | {"all_exact": exact, "warnings": notes, "written": written})
+        showing.print_json(
+            fields | {"all_exact": exact, "warnings": notes, "dropped": fields_of(dropped), "written": written}
+        )
     else:
         console = Console()
         console.print(found.summary(level), markup=False, highlight=False)

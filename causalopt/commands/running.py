@@ -44,9 +44,9 @@ def sign_of_life(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def caught_warnings() -> Iterator[list[str]]:
-    """Collect causalopt's warnings as texts; others go their own way."""
-    notes: list[str] = []
+def caught_warnings(*known: Any) -> Iterator[list[str]]:
+    """Collect causalopt's warnings as texts, after what is known already; others go their own way."""
+    notes = [str(note) for note in known if note is not None]
     show = warnings.showwarning
 
     def keep(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:

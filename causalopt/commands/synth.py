@@ -10,7 +10,8 @@ from rich.console import Console
 from causalopt.commands import showing
 from causalopt.commands.arguments import STUDY, Outcome, Reading, Solving, Writing, mapping, names, number, option
 from causalopt.commands.balance import program_of, save_capsule
-from causalopt.commands.reading import read_data, require, value_of
+from causalopt.commands.missing import Dropped, complete_donors, fields_of
+from causalopt.commands.reading import read_data, refuse_text, require, value_of
 from causalopt.commands.running import caught_warnings, sign_of_life, solve
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import OptionError
@@ -93,12 +94,16 @@ def synth(
     frame = read_data(reading)
     for name, label in ((unit, "--unit"), (time, "--time"), (outcome, "--outcome")):
         require(frame, [name], label)
-    units = frame[unit]
+    chosen = [value_of(word, frame[unit]) for word in treated]
+    left_out = [value_of(word, frame[unit]) for word in without or ()]
+    if set(chosen) & set(left_out):
+        raise OptionError("--without names a treated unit; take it out of one of the two.")
     since = _time(treatment_time, frame[time])
-    chosen = [value_of(word, units) for word in treated]
-    pool = _donors(units, chosen, donors, without)
+    refuse_text(frame, [outcome], categories=False)
+    frame, dropped = complete_donors(frame[~frame[unit].isin(left_out)], unit, time, outcome, chosen, reading.missing)
+    pool = _donors(frame[unit], donors, without, dropped)
     fitted = names(predictors)
-    with caught_warnings() as notes:
+    with caught_warnings(dropped) as notes:
         from causalopt.problems.synthetic_control import SyntheticControlProblem
         from causalopt.problems.synthetic_control_predictors import predictors_from_columns
 
@@ -133,7 +138,7 @@ def synth(
             output=write_table(_gaps(answer)),
             weights_output=write_table(answer.weight_table.rename(columns=str)),
             plot=write_picture(lambda: answer.plot(picture)),
-            capsule=lambda path: save_capsule(problem, answer, solving, path),
+            capsule=lambda path: save_capsule(problem, answer, solving, path, dropped),
             export=write_model(lambda: program_of(problem, answer)),
         )
     if writing.json:
@@ -151,6 +156,7 @@ def synth(
                 "att_range": None if span is None else [span.lower, span.upper],
                 "placebo": None if tested is None else tested.table,
                 "placebo_p": getattr(tested, "p_value", None) if placebo == "space" else None,
+                "dropped": fields_of(dropped),
                 "written": written,
             }
         )
@@ -171,15 +177,12 @@ def _time(text: str, column: pd.Series) -> Any:
     return text
 
 
-def _donors(units: pd.Series, treated: list[Any], donors: list[str] | None, without: list[str] | None) -> Any:
+def _donors(units: pd.Series, donors: list[str] | None, without: list[str] | None, dropped: Dropped | None) -> Any:
+    """Return the units that are named as donors, as far as they are left, or None for all that are not treated."""
     if donors and without:
         raise OptionError("Say --donors or --without, not both.")
-    if donors:
-        return [value_of(word, units) for word in donors]
-    if without:
-        out = {*treated, *(value_of(word, units) for word in without)}
-        return [label for label in units.unique() if label not in out]
-    return None
+    gone = set(map(str, () if dropped is None else dropped.labels))
+    return [value_of(word, units) for word in donors if word not in gone] if donors else None
 
 
 def _numbers(text: str | None, option_name: str) -> Any:

@@ -68,6 +68,8 @@ class Capsule:
         Who answered, by which algorithm; the formulation and the kind of problem, where it was one.
     tangents : bool
         Whether the formulation allows tangents to stand in for the squares of a convex MIQP.
+    note : str
+        What whoever made it says of the data, such as which rows were left out.
     platform : mapping
         Versions of Python, NumPy, SciPy and causalopt, and the machine.
 
@@ -90,10 +92,13 @@ class Capsule:
     formulation: str = ""
     problem: str = ""
     tangents: bool = False
+    note: str = ""
     platform: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, problem_or_model: Any, result: Result, options: SolveOptions | None = None) -> Capsule:
+    def of(
+        cls, problem_or_model: Any, result: Result, options: SolveOptions | None = None, *, note: str = ""
+    ) -> Capsule:
         """Make a capsule of an answer.
 
         Parameters
@@ -103,6 +108,8 @@ class Capsule:
         result : Result
         options : SolveOptions, optional
             What was asked of the solver, for the replay; the defaults unless given.
+        note : str
+            What is to be known of the data.
 
         Raises
         ------
@@ -128,6 +135,7 @@ class Capsule:
             formulation=formulation,
             problem="" if isinstance(problem_or_model, Program) else type(problem_or_model).__name__,
             tangents=tangents,
+            note=note,
             platform=_platform(),
         )
 
@@ -436,6 +444,7 @@ def _description(capsule: Capsule) -> dict[str, Any]:
         },
         **{name: getattr(capsule, name) for name in ("solver", "solver_version", "method", "formulation", "problem")},
         "tangents": capsule.tangents,
+        "note": capsule.note,
         "platform": dict(capsule.platform),
     }
 
@@ -482,6 +491,7 @@ def _capsule(description: dict[str, Any], arrays: dict[str, Any], name: str) -> 
                 claim["verification"],
             ),
             tangents=bool(description["tangents"]),
+            note=str(description.get("note", "")),
             platform=description["platform"],
             **{word: str(description[word]) for word in words},
         )

@@ -102,11 +102,11 @@ def test_bad_input_is_exit_1_with_what_to_do(run, study, folder, words, message)
 
 def test_missing_values_and_text_among_numbers_name_their_rows(run, study):
     study.assign(age=study["age"].where(study.index != 16)).to_csv("study.csv", index=False)
-    assert "Column 'age' of the covariates has missing values in 1 row(s): 17." in said(run(*BALANCE))
+    assert "Column 'age' has missing values in 1 row: 17. --missing drop leaves" in said(run(*BALANCE))
     by_label = said(run(*BALANCE, "--index", "id"))
-    assert "in 1 row(s): 'p016'." in by_label
+    assert "in 1 row: 'p016'." in by_label
     formula = said(run("balance", "study.csv", "--formula", "treat ~ I(age**2)"))
-    assert "Column 'age' has missing values in 1 row(s): 17." in formula
+    assert "Column 'age' has missing values in 1 row: 17." in formula
     study["age"] = study["age"].astype(str)
     study.loc[4, "age"] = "forty"
     study.to_csv("study.csv", index=False)

@@ -209,7 +209,7 @@ def test_an_assignment_names_the_units_that_compete_and_those_without_a_partner(
         [1, 0, 1, "cy", ""],
         [2, 1, 1, "ann, bob", "v"],
     ]
-    assert table.attrs == {"asked": 4, "largest": 2}
+    assert (table.attrs["asked"], table.attrs["largest"]) == (4, 2)
     assert co.solve(co.AssignmentProblem(cost, cardinality=2), solver).total == 2.0
 
 
