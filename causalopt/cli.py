@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from causalopt.bench.commands import app as bench_app
-from causalopt.commands import balance, bootstrap, factorial, replay, robust_z, solvers, synth
+from causalopt.commands import balance, bootstrap, factorial, replay, robust_z, showing, solvers, synth
 from causalopt.commands.arguments import command
-from causalopt.errors import CausaloptError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,35 +77,30 @@ def _cell(value: Any, digits: int) -> str:
     return str(value)
 
 
-@app.command()
 def demo(
     solver: Annotated[str, typer.Option(help="Solver or fast path; see 'causalopt solvers'.")] = "highs",
     tolerance: Annotated[float, typer.Option(help="Largest imbalance, in standard deviations of the treated.")] = 0.01,
-) -> None:
+) -> int:
     """Estimate the effect of a job training programme from survey controls, and compare with the experiment."""
     from causalopt import basis
     from causalopt.datasets import NSW_EXPERIMENTAL_BENCHMARK, nsw_with_cps_controls
-    from causalopt.problems.balance import balance
+    from causalopt.problems.balance import balance as weigh
     from causalopt.solving.catalogue import solvers as catalogue
     from causalopt.solving.result import seconds
 
     console = Console()
-    try:
-        show(console, catalogue()[["installed", "version", "licence", "classes"]], "Solvers")
-        df = nsw_with_cps_controls()
-        covariates = ["age", "educ", "black", "hisp", "marr", "nodegree", "re74", "re75", "no74", "no75"]
-        result = balance(
-            df,
-            treatment="treat",
-            covariates=covariates,
-            basis=[basis.moments(2)],
-            tolerance=tolerance,
-            scale="treated",
-            solver=solver,
-        )
-    except CausaloptError as error:
-        console.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"), highlight=False)
-        raise typer.Exit(1) from None
+    show(console, catalogue()[["installed", "version", "licence", "classes"]], "Solvers")
+    df = nsw_with_cps_controls()
+    covariates = ["age", "educ", "black", "hisp", "marr", "nodegree", "re74", "re75", "no74", "no75"]
+    result = weigh(
+        df,
+        treatment="treat",
+        covariates=covariates,
+        basis=[basis.moments(2)],
+        tolerance=tolerance,
+        scale="treated",
+        solver=solver,
+    )
     treated = int(df["treat"].sum())
     console.print(
         f"\n{treated} people were trained; {len(df) - treated:,} survey respondents were not. Weights make the "
@@ -139,6 +132,10 @@ def demo(
     dearest["price of 0.01"] = [f"{100 * price:.2f}% of the variance" for price in dearest["price of 0.01"]]
     show(console, dearest, "Dearest covariates: what 0.01 more tolerance would save")
     console.print(f"(the whole solve took {seconds(result.timing.total)})")
+    return showing.code_of(result)
+
+
+command(app, "demo")(demo)
 
 
 if __name__ == "__main__":

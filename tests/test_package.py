@@ -57,7 +57,7 @@ def test_demo_prints_estimate_verification_and_dearest_covariates():
 
 def test_demo_with_an_unknown_solver_says_what_exists():
     out = CliRunner().invoke(app, ["demo", "--solver", "hihgs"])
-    assert out.exit_code == 1
+    assert out.exit_code == 5
     assert "Did you mean 'highs'" in out.output
 
 

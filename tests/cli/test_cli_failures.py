@@ -315,8 +315,7 @@ def test_every_option_has_help_and_every_command_its_codes(run, name):
     assert command.help and all(getattr(p, "help", None) for p in command.params), name
     out = run(name, "--help")
     assert out.exit_code == 0 and max(map(len, out.stdout.splitlines())) <= 80
-    if name != "demo":
-        assert "Exit codes" in out.stdout
+    assert "Exit codes" in out.stdout
 
 
 def test_codes_in_help_docs_and_code_are_the_same():

@@ -15,7 +15,7 @@ import pytest
 import causalopt as co
 from causalopt.solving.capsule import Capsule, Claim
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Termination
+from causalopt.solving.result import Limit, Reason, Solution, Termination
 
 COMMAND = [sys.executable, "-m", "causalopt.cli"]
 
@@ -114,6 +114,120 @@ def test_ctrl_c_keeps_the_answer_of_a_problem_and_writes_it(trial, folder):
     found = json.loads(out)
     assert process.returncode == 4 and found["status"]["limit"] == "interrupt" and found["gap"] > 0
     assert len(pd.read_csv("o.csv")) == len(trial)
+
+
+def test_one_ctrl_c_ends_a_program_of_several_parts(hard, folder):
+    """The part at hand has an incumbent, the other none: there is nothing to keep, and no second Ctrl-C is needed."""
+    import scipy.sparse as sp
+
+    twice = hard.replace(
+        A=sp.block_diag([hard.A, hard.A], format="csr"),
+        columns=(),
+        rows=(),
+        **{name: np.tile(getattr(hard, name), 2)
+           for name in ("c", "row_lower", "row_upper", "lower", "upper", "integer")},
+    )  # fmt: skip
+    claim = Claim(Termination(Reason.NO_SOLUTION, Limit.TIME), None, None, None)
+    Capsule(twice, SolveOptions(time_limit=300.0), claim, "highs").save(folder / "parts.capsule")
+    process, out, err, children = interrupted(["replay", "parts.capsule"], until_solving(5.0))
+    assert process.returncode == 130 and "Stopped before there was a solution to keep" in " ".join(err.split())
+    assert out == "" and len(children) == 1 and not is_alive(children[0])
+
+
+ROBUST = ["robust-z", "study.csv", "--outcome", "wage", "--treatment", "treat", "--exact", "race", "--formulation",
+          "ilp-grid", "--solver", "highs", "--json"]  # takes minutes  # fmt: skip
+
+
+@pytest.mark.parametrize("pairs", ["30", "30,31"])
+def test_one_ctrl_c_ends_a_robust_test_by_a_solver_with_what_it_found(study, pairs):
+    process, out, err, children = interrupted([*ROBUST, "--pairs", pairs], until_solving(8.0))
+    found = json.loads(out)
+    assert process.returncode == found["exit_code"] == 4, err
+    assert not any(is_alive(child) for child in children)
+    if "," in pairs:
+        assert [row["n"] for row in found["curve"]] == [30] and not found["all_exact"]
+        assert any("Interrupted: 1 of 2 numbers of pairs are solved" in note for note in found["warnings"])
+        return
+    assert found["status"]["reason"] == "feasible" and found["status"]["limit"] == "interrupt"
+    data = {row: value for row, value in zip(range(1, 301), study["wage"], strict=True)}
+    for side in ("max", "min"):
+        pairs_found = found[side]["pairs"]
+        d = np.array([data[pair["treated"]] - data[pair["control"]] for pair in pairs_found])
+        assert len(d) == 30 and len({pair["treated"] for pair in pairs_found}) == 30
+        assert found[side]["z"] == pytest.approx(np.sqrt(30) * d.mean() / d.std())
+    assert any("stopped at its interrupt limit" in note for note in found["warnings"])
+
+
+def test_ctrl_c_ends_a_computation_that_python_does_not_hear_of():
+    script = (
+        "import hashlib\n"
+        "from causalopt.commands.exits import failures\n"
+        "with failures(False):\n"
+        "    print('begun', flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 400_000_000)\n"  # minutes, and signals wait for its end
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "Stopped before there was a solution to keep" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_while_an_explanation_is_sought_leaves_the_message(as_json):
+    script = (
+        "import hashlib, causalopt as co\n"
+        "from causalopt.commands.exits import failures\n"
+        "def search():\n"
+        "    print('begun', file=open('/dev/stderr', 'w'), flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 400_000_000)\n"
+        f"with failures({as_json}):\n"
+        "    raise co.InfeasibleError('No weights meet these.', search)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    seen = []
+    try:
+        while "begun" not in (line := process.stderr.readline()):
+            seen.append(line)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 3
+    if as_json:
+        found = json.loads(out)
+        assert found["exit_code"] == 3 and found["error"]["message"] == "No weights meet these."
+        assert found["error"]["explanation"] is None
+    else:
+        assert "InfeasibleError: No weights meet these." in "".join(seen) + err
+
+
+def test_a_solver_that_auto_turns_to_after_a_fast_path_runs_apart(run, study, monkeypatch):
+    from causalopt.problems import balance
+    from causalopt.solving.isolate import IsolatedBackend
+
+    words = ["balance", "study.csv", "--treatment", "treat", "--covariates", "age", "--json"]
+    usual = json.loads(run(*words).stdout)
+    assert usual["solver"]["name"] == "dual-newton" and usual["warnings"] == []
+    apart = []
+    solve = IsolatedBackend.solve
+    monkeypatch.setattr(IsolatedBackend, "solve", lambda self, *a: apart.append(self.name) or solve(self, *a))
+    gave_up = Solution(Termination(Reason.NO_SOLUTION, Limit.ITERATIONS))
+    monkeypatch.setattr(balance, "_solve_dual_newton", lambda *_: gave_up)
+    found = json.loads(run(*words).stdout)
+    assert apart == ["highs"] == [found["solver"]["name"]]
+    assert found["objective"] == pytest.approx(usual["objective"])
+    named = run(*words, "--solver", "dual-newton")
+    assert named.exit_code == 7 and apart == ["highs"]
 
 
 def test_standard_input_of_a_real_process(study):

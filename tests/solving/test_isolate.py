@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import causalopt as co
 from causalopt.solving.attempts import solve_program
@@ -145,6 +146,24 @@ def test_an_interrupt_returns_the_incumbent():
     with pytest.warns(co.CausaloptWarning, match="interrupt limit"):
         result = isolated(crashers.Hangs(), on_incumbent=lambda *found: signal.raise_signal(signal.SIGINT))
     assert result.status.limit is Limit.INTERRUPT and result.objective == 0
+
+
+def test_an_interrupt_in_one_of_several_parts_ends_the_solve():
+    """The part at hand has an incumbent, those that are left have none."""
+    parts = KNAPSACK.replace(
+        A=sp.block_diag([KNAPSACK.A, KNAPSACK.A], format="csr"),
+        columns=(),
+        rows=(),
+        **{name: np.tile(getattr(KNAPSACK, name), 2)
+           for name in ("c", "row_lower", "row_upper", "lower", "upper", "integer")},
+    )  # fmt: skip
+    options = SolveOptions(
+        isolate=True, time_limit=20.0, on_incumbent=lambda *found: signal.raise_signal(signal.SIGINT)
+    )
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        solve_program(parts, crashers.Hangs(), options)
+    assert time.perf_counter() - start < 15
 
 
 @pytest.mark.parametrize("backend", ["HangsWithNothing", "HoldsTheLock"])
