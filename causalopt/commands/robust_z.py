@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from causalopt.problems.robust_z_curve import RobustZCurve
     from causalopt.problems.robust_z_result import RobustZResult
 
-MANY_PROGRAMS = "the answer takes several programs. --output has its pairs, from which anybody recomputes it."
+MANY_PROGRAMS = (
+    "the answer takes several programs, none of which says it alone. --output has its pairs, from which anybody "
+    "recomputes it; RobustZProblem.build in Python gives each of the programs."
+)
 
 
 def robust_z(
@@ -80,6 +83,9 @@ def robust_z(
     writing: Writing,
 ) -> int:
     """Test for a positive effect over every way to pair good matches in DATA.
+
+    There is no --capsule and no --export here: both extremes are proven by many programs, none of which says it alone.
+    --output has the pairs, from which anybody recomputes Z; RobustZProblem.build in Python gives each program.
 
     Example: causalopt robust-z study.csv --outcome y --treatment t --exact site --caliper age=5
     """
