@@ -62,10 +62,10 @@ class Functions:
     ] = False
     quantiles: Annotated[str | None, option("Balance these quantiles too, such as 0.25,0.5,0.75.", panel=STUDY)] = None
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns named, each once."""
-        return list(dict.fromkeys((*names(self.covariates), *names(self.categories))))
+    def columns(self, known: Iterable[str] = ()) -> list[str]:
+        """Return the columns named, each once, in a file with these columns."""
+        known = list(known)
+        return list(dict.fromkeys((*names(self.covariates, known), *names(self.categories, known))))
 
     @property
     def basis(self) -> list[Any]:
@@ -230,15 +230,19 @@ def _written(parameter: inspect.Parameter) -> Option:
 # ---- lists and pairs in an option ----
 
 
-def names(given: Iterable[str] | None) -> list[str]:
-    """Split repeated and comma-separated names.
+def names(given: Iterable[str] | None, known: Iterable[str] = ()) -> list[str]:
+    """Split repeated and comma-separated names; a word that is a known name as it stands is one.
 
     Examples
     --------
     >>> names(["age, educ", "black"])
     ['age', 'educ', 'black']
+    >>> names(["age", "income, 2019"], ["age", "income, 2019"])
+    ['age', 'income, 2019']
     """
-    return [part.strip() for word in given or () for part in word.split(",") if part.strip()]
+    known = set(known)
+    parts = [part.strip() for word in given or () for part in ([word] if word.strip() in known else word.split(","))]
+    return [part for part in parts if part]
 
 
 def number(text: str, option_name: str) -> float:

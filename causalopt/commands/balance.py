@@ -113,7 +113,7 @@ def balance(
     columns = study.covariates(frame)
     pair = None if contrast is None else _contrast(contrast, frame[chosen] if chosen else None)
     others, dropped_others = (None, None) if target is None else _target(target, reading, study)
-    _check_target(estimand, target)
+    _check_target(estimand, target, chosen)
     with caught_warnings(dropped, dropped_others) as notes:
         from causalopt.problems.balance import BalanceProblem
 
@@ -167,7 +167,9 @@ def balance(
     return showing.code_of(answer)
 
 
-def _check_target(estimand: str, target: str | None) -> None:
+def _check_target(estimand: str, target: str | None, treatment: str | None) -> None:
+    if treatment is None and estimand != "population":
+        raise OptionError("Name the column of the treatment, --treatment; only --estimand population needs none.")
     if estimand == "population" and target is None:
         raise OptionError("--estimand population needs --target, a file with rows of that population.")
     if estimand != "population" and target is not None:

@@ -92,7 +92,7 @@ def bootstrap(
     files = Files.of(writing)
     check_choice(design, DESIGNS, "--design")
     frame = read_data(reading)
-    columns = names(covariates)
+    columns = names(covariates, frame.columns)
     for name, label in ((outcome, "--outcome"), (treatment, "--treatment"), (groups, "--groups"), (strata, "--strata")):
         if name is not None:
             require(frame, [name], label)
@@ -166,9 +166,11 @@ def _design(
     frame: pd.DataFrame, kind: str, groups: str | None, probability: str | None, treatment: str, treated: Any
 ) -> Any:
     """Return the design, with as many treated units or clusters as the data has."""
+    import pandas as pd
+
     from causalopt.inference.designs import Bernoulli, CompleteRandomization
     from causalopt.inference.designs_grouped import Cluster, MatchedPairs, Stratified
-    from causalopt.problems.reading import read_treatment, treated_code
+    from causalopt.problems.reading import read_treatment, shown_label, treated_code
 
     if (groups is None) == (kind in ("pairs", "stratified", "cluster")):
         raise OptionError(
@@ -187,11 +189,12 @@ def _design(
             refuse_text(frame, [str(probability)], categories=False)
             return Bernoulli(frame[probability].to_numpy(dtype=float))
         try:
-            return Bernoulli(float(str(probability)))
-        except ValueError as error:
-            if isinstance(error, DataError):
-                raise
+            share = float(str(probability))
+        except ValueError:
             require(frame, [str(probability)], "--probability")
+        if not 0 < share < 1:
+            raise OptionError(f"--probability is {share:g}; it must lie strictly between 0 and 1.")
+        return Bernoulli(share)
     codes, levels = read_treatment(frame[treatment], frame.index, "ATT", treated)
     z = codes == treated_code(levels, treated, "ATT")
     if kind == "complete":
@@ -203,6 +206,12 @@ def _design(
     if by_group is not None:
         counts = column.to_frame().assign(z=z).groupby(str(groups))["z"].sum()
         return Stratified(column.to_numpy(), {key: int(count) for key, count in counts.items()})
+    mixed = pd.Series(z, index=column.index).groupby(column).nunique() > 1
+    if mixed.any():
+        raise DataError(
+            f"--design cluster: {groups} {shown_label(mixed.index[mixed][0])} has treated and untreated units, but clusters "
+            "are treated as a whole. --design stratified is for treatment within groups."
+        )
     return Cluster(column.to_numpy(), int(column[z].nunique()))
 
 

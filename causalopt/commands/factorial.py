@@ -91,7 +91,7 @@ def factorial(
     files = Files.of(writing)
     check_choice(variance, VARIANCES, "--variance")
     frame = read_data(reading)
-    study = Study.read(frame, formula, names(factors), functions, "--factors")
+    study = Study.read(frame, formula, names(factors, frame.columns), functions, "--factors")
     if not study.chosen:
         raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
     require(frame, [] if outcome is None else [outcome], "--outcome")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Endings of names that are read as CSV.
 CSV = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip")
+
+
+#: Numbers whose squares and sums of squares are far from overflow.
+LARGEST = 1e100
 
 
 def read_data(reading: Reading) -> pd.DataFrame:
@@ -71,11 +76,17 @@ def _read(reading: Reading) -> pd.DataFrame:
         first = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str)
         if reading.data == "-":
             source.seek(0)
-        frame = pd.read_csv(source, sep=separator, decimal=reading.decimal, low_memory=False, **exact_numbers())
+        # Without index_col, values that the header has no name for would move all others one column to the right.
+        settings: dict[str, Any] = {"sep": separator, "decimal": reading.decimal, "index_col": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(source, low_memory=False, **settings, **exact_numbers())
     except UnicodeDecodeError:
         raise DataError(
             f"{_name(reading)} is not in UTF-8: save it in that encoding first (in a spreadsheet: 'CSV UTF-8')."
         ) from None
+    except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+        raise DataError(f"{_name(reading)} has {_ragged(str(error), separator)}") from None
     except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
         raise DataError(f"{_name(reading)} cannot be read as CSV: {str(error).strip().rstrip('.')}.") from None
     header = first.iloc[0].str.strip()
@@ -87,6 +98,18 @@ def _read(reading: Reading) -> pd.DataFrame:
             "--separator ';' (or another)."
         )
     return frame
+
+
+def _ragged(message: str, separator: str) -> str:
+    """Return in words what pandas says of rows that are longer than others, and what to do."""
+    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
+    what = (
+        f"{found[3]} values in line {found[2]}, and {found[1]} before it" if found else "more values than column names"
+    )
+    return (
+        f'{what}. A value that holds {separator!r} must stand in quotes, as "a{separator}b". Or is something else '
+        "between the columns? Say --separator ';' then (and --decimal ',' for decimal commas)."
+    )
 
 
 def exact_numbers() -> dict[str, Any]:
@@ -151,10 +174,11 @@ def as_factors(frame: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
 
 def covariates_of(frame: pd.DataFrame, functions: Functions) -> pd.DataFrame:
     """Return the columns that are to be balanced: numbers, and factors."""
-    require(frame, functions.columns, "--covariates")
-    prepared = as_factors(frame, names(functions.categories))
-    refuse_text(prepared, functions.columns)
-    return prepared[functions.columns]
+    columns = functions.columns(frame.columns)
+    require(frame, columns, "--covariates")
+    prepared = as_factors(frame, names(functions.categories, frame.columns))
+    refuse_text(prepared, columns)
+    return prepared[columns]
 
 
 def refuse_text(frame: pd.DataFrame, wanted: Iterable[str], categories: bool = True) -> None:
@@ -163,12 +187,24 @@ def refuse_text(frame: pd.DataFrame, wanted: Iterable[str], categories: bool = T
 
     for name in wanted:
         series = frame[name]
-        if isinstance(series.dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(series.dtype):
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            continue
+        if pd.api.types.is_numeric_dtype(series.dtype):
+            largest = series.abs().where(series.abs() < float("inf")).max()
+            if largest > LARGEST:
+                raise DataError(
+                    f"Column {name!r} holds numbers as large as {largest:.3g}, whose squares are too large to compute "
+                    "with. Divide it by a constant."
+                )
             continue
         advice = f" Correct the values{f'; or, if it is a category, say --categories {name}' if categories else ''}."
         bad = series[pd.to_numeric(series.astype(str), errors="coerce").isna() & series.notna()]
-        if len(bad) and bad.astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all():
+        if len(bad) and bad.astype(str).str.match(r"\s*\d{4}-\d\d?-\d\d?").all():
+            advice = " These are dates: make them numbers first, such as days since the first of them."
+        elif len(bad) and bad.astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all():
             advice = " If these are decimal commas, say --decimal ,; if commas group thousands, take them out."
+        if not len(bad) and series.dropna().map(type).eq(int).all():
+            raise DataError(f"Column {name!r} holds whole numbers of more than 18 digits. Divide them by a constant.")
         if not len(bad):
             raise DataError(f"Column {name!r} is not numeric: its type is {series.dtype}.{advice}")
         rows = ", ".join(map(str, bad.index[:5])) + (", ..." if len(bad) > 5 else "")
@@ -184,16 +220,22 @@ def value_of(text: str | None, column: pd.Series) -> Any:
         return None
     found = list(column.dropna().unique())
     # "1" is the text "1" where there is one, and only else another writing of that number, such as 1.0 or "01".
-    meant = [value for value in found if str(value) == text] or [v for v in found if _same_number(v, text)]
+    meant = [value for value in found if str(value) == text] or [v for v in found if _same(v, text)]
     if len(meant) == 1:
         return meant[0].item() if hasattr(meant[0], "item") else meant[0]
     if meant:
         several = " or ".join(repr(str(value)) for value in meant)
         raise DataError(f"{text!r} may be {several} in column {str(column.name)!r}; write it as it stands there.")
-    raise DataError(unknown_name(f"value of column {str(column.name)!r}", text, map(str, found)))
+    message = unknown_name(f"value of column {str(column.name)!r}", text, map(str, found))
+    if "," in text and {part.strip() for part in text.split(",")} <= set(map(str, found)):
+        message += " To name several, repeat the option."
+    raise DataError(message)
 
 
-def _same_number(value: Any, text: str) -> bool:
+def _same(value: Any, text: str) -> bool:
+    """Return whether a word is another writing of a number or truth value."""
+    if str(value) in ("True", "False"):
+        return str(value).lower() == text.lower()
     try:
         return bool(float(value) == float(text))
     except (TypeError, ValueError):
@@ -234,7 +276,7 @@ def formula_columns(frame: pd.DataFrame, right: str) -> list[str]:
     try:
         columns = sorted(map(str, Formula(f"{right} - 1").required_variables))
     except FormulaicError as error:
-        raise OptionError(f"--formula cannot be used: {_plain(str(error))}") from None
+        raise OptionError(_unusable(error, right, frame)) from None
     for name in columns:
         if name not in frame.columns:
             raise DataError(f"--formula: {unknown_name('column or function', name, map(str, frame.columns))}")
@@ -260,7 +302,7 @@ def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
         formula = Formula(f"{right} - 1")
         matrix = model_matrix(formula, frame, ensure_full_rank=False, na_action="ignore", context={})
     except FormulaicError as error:
-        raise OptionError(f"--formula cannot be used: {_plain(str(error))}") from None
+        raise OptionError(_unusable(error, right, frame)) from None
     parts: dict[str, Any] = {}
     spec = matrix.model_spec
     values = pd.DataFrame(matrix)
@@ -286,6 +328,9 @@ def expand_formula(frame: pd.DataFrame, right: str) -> pd.DataFrame:
     return pd.DataFrame(parts, index=frame.index)
 
 
-def _plain(text: str) -> str:
-    """Return a message of formulaic in one line, without its colours and marks."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", text).split())
+def _unusable(error: Exception, right: str, frame: pd.DataFrame) -> str:
+    """Return a message of formulaic in one line, without its colours and marks, and what to do about names."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).split()).removesuffix(" - 1")
+    odd = [name for name in map(str, frame.columns) if name in right and not name.isidentifier()]
+    advice = f" Names that are not one word stand in backticks: `{odd[0]}`." if odd else ""
+    return f"--formula cannot be used: {text.rstrip('.')}.{advice}"

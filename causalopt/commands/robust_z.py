@@ -101,7 +101,7 @@ def robust_z(
     frame = read_data(reading)
     require(frame, [outcome], "--outcome")
     require(frame, [treatment], "--treatment")
-    calipers, keys = mapping(caliper, "--caliper", number), names(exact)
+    calipers, keys = mapping(caliper, "--caliper", number), names(exact, frame.columns)
     require(frame, keys, "--exact")
     require(frame, calipers, "--caliper")
     if outcome in (treatment, *keys, *calipers):

@@ -119,13 +119,12 @@ def cell_up(value: Any, digits: int = 4) -> str:
 
 def show_error_table(frame: pd.DataFrame, console: Console) -> None:
     """Print the table that explains an error, what its columns say, and the tables that belong to it."""
-    show_table(console, frame, "Explanation")
-    legend = frame.attrs.get("legend", {})
-    if legend:
+    if len(frame):
+        show_table(console, frame, "Explanation")
         console.print()
-        show_facts(legend, console)
+        show_facts(frame.attrs.get("legend", {}), console)
     for name, more in frame.attrs.items():
-        if hasattr(more, "columns"):
+        if hasattr(more, "columns") and len(more):
             show_table(console, more, name.capitalize())
 
 

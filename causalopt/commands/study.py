@@ -44,14 +44,15 @@ class Study:
         OptionError, DataError
             Where both name them, neither does, a column does not exist, or one stands on both sides.
         """
+        columns = functions.columns(frame.columns)
         if formula is None:
-            if not functions.columns and option == "--treatment":
+            if not columns and option == "--treatment":
                 raise OptionError("Name the columns to balance, --covariates age,educ, or give a --formula.")
             require(frame, chosen, option)
-            require(frame, functions.columns, "--covariates")
-            study = cls(tuple(chosen), tuple(functions.columns), functions)
+            require(frame, columns, "--covariates")
+            study = cls(tuple(chosen), tuple(columns), functions)
         else:
-            if chosen or functions.columns:
+            if chosen or columns:
                 raise OptionError(
                     f"--formula names {option[2:]} and covariates: leave out {option}, --covariates and --categories."
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from causalopt.commands.missing import Dropped, complete_donors, fields_of
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
 from causalopt.commands.running import caught_warnings, sign_of_life, solve
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
-from causalopt.errors import OptionError
+from causalopt.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from causalopt.problems.synthetic_control_result import SyntheticControlResult
 
 PLACEBOS = ("none", "space", "time", "leave-one-out")
-KINDS = ("path", "gap", "placebo", "weights")
+KINDS = ("path", "gap", "placebo", "weights", "range")
 WEIGHTS = ("simplex", "elastic-net", "penalized", "ridge", "did")
 
 
@@ -94,6 +95,8 @@ def synth(
     frame = read_data(reading)
     for name, label in ((unit, "--unit"), (time, "--time"), (outcome, "--outcome")):
         require(frame, [name], label)
+    if len({unit, time, outcome}) < 3:
+        raise OptionError("--unit, --time and --outcome must name three different columns.")
     chosen = [value_of(word, frame[unit]) for word in treated]
     left_out = [value_of(word, frame[unit]) for word in without or ()]
     if set(chosen) & set(left_out):
@@ -102,7 +105,7 @@ def synth(
     refuse_text(frame, [outcome], categories=False)
     frame, dropped = complete_donors(frame[~frame[unit].isin(left_out)], unit, time, outcome, chosen, reading.missing)
     pool = _donors(frame[unit], donors, without, dropped)
-    fitted = names(predictors)
+    fitted = names(predictors, frame.columns)
     with caught_warnings(dropped) as notes:
         from causalopt.problems.synthetic_control import SyntheticControlProblem
         from causalopt.problems.synthetic_control_predictors import predictors_from_columns
@@ -167,13 +170,31 @@ def synth(
     return showing.code_of(answer)
 
 
-def _time(text: str, column: pd.Series) -> Any:
-    """Return the treatment time in the type of the panel's times."""
+def _time(text: str, column: pd.Series, option_name: str = "--treatment-time") -> Any:
+    """Return a time in the type of the panel's times, which as texts must be in the order of their letters.
+
+    Raises
+    ------
+    DataError
+        For times in words or with the day first, and a time that is not written as those of the panel.
+    """
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column.dtype):
-        value = number(text, "--treatment-time")
+        value = number(text, option_name)
         return int(value) if value.is_integer() else value
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return text
+    known = column.dropna().astype(str)
+    shapes = known.str.replace(r"\d", "9", regex=True).unique()
+    if len(shapes) > 1 or not str(shapes[0]).startswith("9999"):
+        raise DataError(
+            f"The times in column {str(column.name)!r} are texts such as {known.iloc[0]!r} and {known.iloc[-1]!r}, "
+            "whose order is not that of their letters. Write them with the year first and all alike, such as "
+            "2019-09-01 or 2019-Q3, or as numbers."
+        )
+    if not shapes[0].startswith(re.sub(r"\d", "9", text)) or len(text) < 4:
+        raise DataError(f"{option_name} {text!r} is not written as the times are, such as {known.iloc[0]!r}.")
     return text
 
 
@@ -200,8 +221,8 @@ def _predictor(word: str, frame: pd.DataFrame, time: str) -> Any:
         return name
     first, colon, last = when.partition(":")
     if not colon:
-        return name, _time(first, frame[time])
-    low, high = _time(first, frame[time]), _time(last, frame[time])
+        return name, _time(first, frame[time], "--predictors")
+    low, high = _time(first, frame[time], "--predictors"), _time(last, frame[time], "--predictors")
     times = sorted(t for t in frame[time].unique() if low <= t <= high)
     if not times:
         raise OptionError(f"--predictors {word}: there is no time from {first} to {last}.")

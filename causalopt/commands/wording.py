@@ -84,6 +84,7 @@ PHRASES = (
     (re.compile(r"\bor None to\b"), "or leave it out to"),
     (re.compile(r", which is computed when you look at it,"), ""),
     (re.compile(r", or make it a category whose second level is the high one"), ""),
+    (re.compile(r"leave it out \(donors=\)", re.IGNORECASE), "leave it out (--without)"),
     (re.compile(r"\bdf\[('[^']*'|\"[^\"]*\")\]"), r"\1"),
 )
 

@@ -136,7 +136,7 @@ class BalanceProblem(Problem):
         if not lower <= 1 <= upper:
             raise DataError(
                 f"Weights between {lower} and {upper} times their average cannot average to one: "
-                "lower must be at most 1 and upper at least 1."
+                "lower= must be at most 1 and upper= at least 1."
             )
         if norm not in NORMS:
             raise DataError(unknown_name("norm", str(norm), NORMS))

@@ -157,9 +157,11 @@ def _read_factor(series: pd.Series, name: str, index: pd.Index, high: Mapping[st
         )
     if len(found) != 2:
         shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
+        numeric = all(isinstance(value, int | float) for value in found)
+        two = f"up to {found[0]!r} and above" if numeric else f"{found[0]!r} and all others"
         raise DataError(
-            f"Factor {name!r} must take two values; it takes {len(found)}: {shown}. Make two levels of them, such as "
-            f"df[{name!r}] > {found[0]!r}."
+            f"Factor {name!r} must take two values; it takes {len(found)}: {shown}. Make two levels of them first, "
+            f"such as {two}."
         )
     if name in high:
         if high[name] not in found:

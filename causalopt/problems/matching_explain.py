@@ -114,7 +114,7 @@ def too_few_pairs(
     i, _, own, _ = _ends(graph, side)
     alone = int((np.bincount(i, minlength=own) == 0).sum())
     units, few = int(deficient.sum()), int(partners.sum())
-    text = f" All {own:,} {mine} units are in it."
+    text = f" All {own:,} {mine} units are in it." if own > 1 else f" The one {mine} unit is in it."
     if units and units == alone:
         text = f" Left out: {plural(alone, f'{mine} unit')} without any partner."
     elif units:

@@ -97,7 +97,10 @@ def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
     labels = units.tolist()
     if (count > 1).any():
         where = ", ".join(f"{labels[c % n]!r} in {time_name(times[c // n])}" for c in np.flatnonzero(count > 1)[:SHOWN])
-        raise DataError(f"{int((count > 1).sum())} unit(s) and time(s) occur more than once in the panel: {where}.")
+        raise DataError(
+            f"{int((count > 1).sum())} unit(s) and time(s) occur more than once in the panel: {where}. Keep one row of "
+            "each, or their mean."
+        )
     table = np.full(n * t, np.nan)
     table[cells] = values
     panel = Panel(table.reshape(t, n), labels, times)

@@ -181,7 +181,7 @@ REFUSED = [
      "--moments, --interactions or --quantiles makes functions of covariates"),
     (["factorial", "factorial.csv", "--factors", "quit,race"], "Say --high race=w"),
     (["factorial", "study.csv", "--factors", "treat,educ", "--covariates", "age"],
-     "Make two levels of them, such as 'educ' > 8."),
+     "Make two levels of them first, such as up to 8 and above."),
 ]  # fmt: skip
 
 
