@@ -25,7 +25,7 @@ from causalopt.commands.arguments import (
 )
 from causalopt.commands.missing import Dropped, complete, fields_of
 from causalopt.commands.reading import read_data, require, value_of
-from causalopt.commands.running import caught_warnings, sign_of_life, solve, solve_options
+from causalopt.commands.running import caught_warnings, solve, solve_options, unless_stopped
 from causalopt.commands.study import Study
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import OptionError
@@ -136,8 +136,12 @@ def balance(
         answer: BalanceResult = dataclasses.replace(solve(problem, solving), data=frame)
         estimate = None
         if outcome is not None:
-            with sign_of_life("estimating"):
-                estimate = answer.estimate(outcome, level, variance=variance, contrast=pair, seed=solving.seed)
+            estimate = unless_stopped(
+                "the estimate",
+                lambda: answer.estimate(outcome, level, variance=variance, contrast=pair, seed=solving.seed),
+                answer,
+                notes,
+            )
         written = files.write(
             output=write_table(_rows(answer, chosen)),
             plot=write_picture(answer.plot),
@@ -164,7 +168,7 @@ def balance(
         _show(answer, estimate, outcome)
         showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
-    return showing.code_of(answer)
+    return showing.code_of(answer, notes)
 
 
 def _check_target(estimand: str, target: str | None, treatment: str | None) -> None:

@@ -23,7 +23,7 @@ from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.exits import Exit
 from causalopt.commands.missing import complete, fields_of
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
-from causalopt.commands.running import arguments_of, caught_warnings, sign_of_life
+from causalopt.commands.running import arguments_of, as_asked, caught_warnings, sign_of_life
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import DataError, OptionError
 
@@ -118,11 +118,11 @@ def bootstrap(
         data = frame[outcome], frame[treatment], chosen
         asked: dict[str, Any] = {"solver": solving.solver, "seed": solving.seed}
         if method in ("optimal", "all"):
-            asked = arguments_of(solving, CopulaProblem(*data, **study))
+            asked = arguments_of(solving)
         with sign_of_life("imputing and redrawing (Ctrl-C stops, and keeps what a solver has found)"):
             of_bootstrap = {"method": method, "level": level, "draws": draws, "studentise": studentise}
             answer: BootstrapResult = causal_bootstrap(*data, **(study | of_bootstrap | asked))
-        copula = answer.copula
+        copula = None if answer.copula is None else as_asked(answer.copula, solving)
         if copula is None:
             for name in ("capsule", "export"):
                 files.refuse(name, "no worst case was found: " + "; ".join(answer.notes.values()))
@@ -209,8 +209,8 @@ def _design(
     mixed = pd.Series(z, index=column.index).groupby(column).nunique() > 1
     if mixed.any():
         raise DataError(
-            f"--design cluster: {groups} {shown_label(mixed.index[mixed][0])} has treated and untreated units, but clusters "
-            "are treated as a whole. --design stratified is for treatment within groups."
+            f"--design cluster: {groups} {shown_label(mixed.index[mixed][0])} has treated and untreated units, but "
+            "clusters are treated as a whole. --design stratified is for treatment within groups."
         )
     return Cluster(column.to_numpy(), int(column[z].nunique()))
 

@@ -27,7 +27,7 @@ from causalopt.commands.arguments import (
 from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.missing import complete, fields_of
 from causalopt.commands.reading import read_data, require, value_of
-from causalopt.commands.running import caught_warnings, sign_of_life, solve
+from causalopt.commands.running import caught_warnings, solve, unless_stopped
 from causalopt.commands.study import Study
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import OptionError
@@ -115,8 +115,12 @@ def factorial(
         answer: FactorialResult = dataclasses.replace(solve(problem, solving), data=frame)
         estimate = None
         if outcome is not None:
-            with sign_of_life("estimating"):
-                estimate = answer.estimate(outcome, level=level, variance=variance, draws=draws, seed=solving.seed)
+            estimate = unless_stopped(
+                "the estimate",
+                lambda: answer.estimate(outcome, level=level, variance=variance, draws=draws, seed=solving.seed),
+                answer,
+                notes,
+            )
         written = files.write(
             output=write_table(_weights(answer)),
             plot=write_picture(lambda: _draw(answer, outcome, level)),
@@ -141,7 +145,7 @@ def factorial(
         _show(answer, estimate, outcome)
         showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
-    return showing.code_of(answer)
+    return showing.code_of(answer, notes)
 
 
 def _effects(text: str) -> Any:

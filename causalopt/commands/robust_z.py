@@ -126,14 +126,14 @@ def robust_z(
         try:
             problem = RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
             if numbers == "curve" or isinstance(numbers, list):
-                settings = arguments_of(solving, problem)
+                settings = arguments_of(solving)
                 found = curve(problem, None if numbers == "curve" else numbers, settings.pop("solver"), **settings)
             else:
                 answer: RobustZResult = solve(problem, solving)
         except InfeasibleError as error:
             raise with_conditions(error, frame, treatment, keys, calipers, **chosen) from None
         if numbers == "curve" or isinstance(numbers, list):
-            interrupted = any(note.startswith("Interrupted") for note in notes)
+            interrupted = any(note.startswith(showing.INTERRUPTED) for note in notes)
             return _curve(found, level, files, writing, notes, interrupted, dropped)
         written = files.write(output=write_table(_both(answer)))
     if writing.json:

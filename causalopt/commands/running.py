@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from causalopt.commands.arguments import Solving
+from causalopt.commands.showing import INTERRUPTED
 from causalopt.commands.wording import in_options
 from causalopt.errors import CausaloptWarning
-from causalopt.solving.options import SolveOptions
+from causalopt.solving.options import NOT_ISOLATED, SolveOptions
+
+T = TypeVar("T")
 
 #: Seconds before a sign of life appears.
 PATIENCE = 1.0
@@ -52,7 +56,7 @@ def caught_warnings(*known: Any) -> Iterator[list[str]]:
     def keep(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
         if not issubclass(category, CausaloptWarning):
             show(message, category, *rest, **more)
-        elif (note := in_options(str(message))) not in notes:
+        elif not str(message).endswith(NOT_ISOLATED) and (note := in_options(str(message))) not in notes:
             notes.append(note)
 
     with warnings.catch_warnings():
@@ -61,8 +65,8 @@ def caught_warnings(*known: Any) -> Iterator[list[str]]:
         yield notes
 
 
-def arguments_of(solving: Solving, problem: Any) -> dict[str, Any]:
-    """Return the arguments of `causalopt.solve` for a problem.
+def arguments_of(solving: Solving) -> dict[str, Any]:
+    """Return the arguments of `causalopt.solve`.
 
     A solver runs in a process of its own, so that Ctrl-C keeps its best solution, also where "auto" turns to it after
     a fast path. Fast paths run here.
@@ -75,16 +79,9 @@ def arguments_of(solving: Solving, problem: Any) -> dict[str, Any]:
         "threads": solving.threads,
         "seed": solving.seed,
         "options": solving.options,
-        **isolation(solving, problem),
+        "isolate": True,
+        "memory_limit": solving.memory_limit,
     }
-
-
-def isolation(solving: Solving, problem: Any) -> dict[str, Any]:
-    """Return whether a solve of a problem runs in a process of its own, and the limit of its memory."""
-    name = problem.formulation_name(solving.formulation)
-    here = solving.solver in {*problem.fast_paths(name), *problem.named_paths(name)}
-    apart = not here or solving.memory_limit is not None
-    return {"isolate": apart, "memory_limit": solving.memory_limit}
 
 
 def solve_options(solving: Solving) -> SolveOptions:
@@ -105,4 +102,27 @@ def solve(problem: Any, solving: Solving) -> Any:
     from causalopt.solving.dispatch import solve as solve_problem
 
     with sign_of_life("solving (Ctrl-C stops, and keeps what a solver has found)"):
-        return solve_problem(problem, **arguments_of(solving, problem))
+        return as_asked(solve_problem(problem, **arguments_of(solving)), solving)
+
+
+def as_asked(result: Any, solving: Solving) -> Any:
+    """Return a result without the note that a fast path ran here: nobody asked for anything else, but for a limit."""
+    others = tuple(note for note in result.warnings if not note.endswith(NOT_ISOLATED))
+    if len(others) < len(result.warnings) and solving.memory_limit is not None:
+        note = f"{result.solver} ran without the limit of --memory-limit, which is for solvers."
+        warnings.warn(note, CausaloptWarning, stacklevel=2)
+    return dataclasses.replace(result, warnings=others)
+
+
+def unless_stopped(what: str, compute: Callable[[], T], answer: Any, notes: list[str]) -> T | None:
+    """Return what is computed after an answer, or None, with a note, where Ctrl-C stops it or stopped the answer."""
+    from causalopt.solving.result import Limit
+
+    if answer.status.limit is not Limit.INTERRUPT:
+        try:
+            with sign_of_life(f"{what} (Ctrl-C leaves it out)"):
+                return compute()
+        except KeyboardInterrupt:
+            pass  # the answer itself is here, and is kept
+    notes.append(f"{INTERRUPTED} by Ctrl-C: {what} was left out.")
+    return None

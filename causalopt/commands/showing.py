@@ -31,11 +31,15 @@ MOST_ROWS = 20
 LONG_LABEL = 24
 
 
-def code_of(result: Result) -> Exit:
-    """Return the exit code of an answer."""
+#: How the note begins that says what Ctrl-C left out.
+INTERRUPTED = "Interrupted"
+
+
+def code_of(result: Result, notes: Sequence[str] = ()) -> Exit:
+    """Return the exit code of an answer with these notes."""
     reason = result.status.reason
     if reason is Reason.OPTIMAL:
-        return Exit.PROVEN
+        return Exit.UNPROVEN if any(note.startswith(INTERRUPTED) for note in notes) else Exit.PROVEN
     if reason is Reason.FEASIBLE:
         return Exit.UNPROVEN
     return Exit.INFEASIBLE if reason in (Reason.INFEASIBLE, Reason.UNBOUNDED) else Exit.NO_ANSWER
@@ -185,7 +189,7 @@ def result_json(command: str, result: Result, notes: Sequence[str]) -> dict[str,
         "command": command,
         "schema": SCHEMA,
         "causalopt": __version__,
-        "exit_code": int(code_of(result)),
+        "exit_code": int(code_of(result, notes)),
         "status": {name: str(getattr(result.status, name)) for name in ("reason", "limit", "raw")},
         "objective": result.objective,
         "bound": result.bound,

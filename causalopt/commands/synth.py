@@ -13,7 +13,7 @@ from causalopt.commands.arguments import STUDY, Outcome, Reading, Solving, Writi
 from causalopt.commands.balance import program_of, save_capsule
 from causalopt.commands.missing import Dropped, complete_donors, fields_of
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
-from causalopt.commands.running import caught_warnings, sign_of_life, solve
+from causalopt.commands.running import caught_warnings, sign_of_life, solve, unless_stopped
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import DataError, OptionError
 
@@ -132,11 +132,15 @@ def synth(
                 pooled=pooled,
             )
         answer: SyntheticControlResult = solve(problem, solving)
-        tested = _placebo(answer, placebo)
+        run_placebo: Any = {
+            "space": answer.placebo_in_space,
+            "time": answer.placebo_in_time,
+            "leave-one-out": answer.leave_one_out,
+        }.get(placebo)
+        tested: Any = unless_stopped("the placebo run", run_placebo, answer, notes) if run_placebo else None
         span = None
         if eta is not None:
-            with sign_of_life("finding the range of effects"):
-                span = answer.att_range(eta)
+            span = unless_stopped("the range of effects", lambda: answer.att_range(eta), answer, notes)
         written = files.write(
             output=write_table(_gaps(answer)),
             weights_output=write_table(answer.weight_table.rename(columns=str)),
@@ -167,7 +171,7 @@ def synth(
         _show(answer, tested, span, placebo)
         showing.show_explanation(answer, writing.explain)
         showing.show_notes(notes, written)
-    return showing.code_of(answer)
+    return showing.code_of(answer, notes)
 
 
 def _time(text: str, column: pd.Series, option_name: str = "--treatment-time") -> Any:
@@ -233,18 +237,6 @@ def _importance(given: list[str] | None) -> Any:
     if not given:
         return None
     return "search" if given == ["search"] else mapping(given, "--importance", number)
-
-
-def _placebo(answer: SyntheticControlResult, placebo: str) -> Any:
-    run: Any = {
-        "space": answer.placebo_in_space,
-        "time": answer.placebo_in_time,
-        "leave-one-out": answer.leave_one_out,
-    }.get(placebo)
-    if run is None:
-        return None
-    with sign_of_life("refitting placebos"):
-        return run()
 
 
 def _gaps(answer: SyntheticControlResult) -> pd.DataFrame:

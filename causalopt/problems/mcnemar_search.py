@@ -11,7 +11,7 @@ from causalopt.modeling.program import Ints
 from causalopt.problems.mcnemar import RobustMcNemarResult
 from causalopt.problems.robust_z_result import PairVerification
 from causalopt.solving.backend import backend_names
-from causalopt.solving.options import unknown_name
+from causalopt.solving.options import NOT_ISOLATED, unknown_name
 from causalopt.solving.result import Reason, Result, Termination
 from causalopt.solving.verify import Proof
 
@@ -27,7 +27,7 @@ def by_matching(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResul
     if lane.options.solver_options:
         raise OptionError(f"matching takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
     if lane.options.isolate:
-        lane.warn("matching ran in this process: isolate is for solvers, and had no effect.")
+        lane.warn(f"matching {NOT_ISOLATED}")
     with lane.ledger.phase("solve"):
         plus, minus = problem.matched
         if problem.n > len(plus) + len(minus):

@@ -17,7 +17,7 @@ from causalopt.problems.robust_z_formulations import Bisection, Found, Fractiona
 from causalopt.problems.robust_z_result import PairVerification, RobustZResult, RobustZSide, verified_pairs
 from causalopt.solving.backend import backend_names, installed_backends
 from causalopt.solving.lane import Lane
-from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.options import NOT_ISOLATED, SolveOptions, unknown_name
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Termination
 from causalopt.solving.verify import Proof
 
@@ -68,8 +68,8 @@ def _by_path(
         raise OptionError(f"{path} takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
     if path == "parametric" and lane.formulation != "fractional":
         raise OptionError(f"parametric solves the formulation 'fractional', not {lane.formulation!r}.")
-    if lane.options.isolate and (lane.solver == path or lane.options.memory_limit is not None):
-        lane.warn(f"{path} ran in this process: isolate is for solvers, and had no effect.")
+    if lane.options.isolate:
+        lane.warn(f"{path} {NOT_ISOLATED}")
     reason = "it was asked for" if lane.solver == path else f"{path} is an exact algorithm for this problem"
     with lane.ledger.phase("solve"):
         if path == "greedy":

@@ -13,13 +13,10 @@ from causalopt.errors import CausaloptWarning, OptionError, SolverFailure, Verif
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
-from causalopt.solving.options import SolveOptions
+from causalopt.solving.options import NOT_ISOLATED, SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
 from causalopt.solving.settle import settle
 from causalopt.solving.verify import Tolerances, Verification, verify
-
-#: Why a solver or fast path was taken that the user named.
-ASKED_FOR = "it was asked for"
 
 FastPath = Callable[[Program, SolveOptions], Solution]
 """An algorithm for one problem: it returns its claims in the order of the program's columns and rows."""
@@ -49,8 +46,8 @@ def run_fast_path(
     if not check.passed:
         raise refusal(name, solution, check)
     notes = []
-    if options.isolate and (reason == ASKED_FOR or options.memory_limit is not None):
-        notes.append(f"{name} ran in this process: isolate is for solvers, and had no effect.")
+    if options.isolate:
+        notes.append(f"{name} {NOT_ISOLATED}")
         warnings.warn(notes[0], CausaloptWarning, stacklevel=5)
     return as_result(
         verified,
@@ -70,7 +67,7 @@ def solve_program(
     options: SolveOptions,
     tolerances: Tolerances | None = None,
     ledger: Ledger | None = None,
-    reason: str = ASKED_FOR,
+    reason: str = "it was asked for",
 ) -> Result:
     """Solve a program on a backend and verify the answer; infeasible and unbounded are statuses of the result.
 

@@ -13,6 +13,9 @@ import numpy as np
 from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Floats
 
+#: How the note ends that a fast path was not isolated.
+NOT_ISOLATED = "ran in this process: isolate is for solvers, and had no effect."
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SolveOptions:

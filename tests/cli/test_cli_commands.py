@@ -324,3 +324,16 @@ def test_solvers_without_one_that_works_is_exit_5(run, monkeypatch):
     monkeypatch.setattr(solvers, "_try", lambda name: (False, "fails: it is haunted"))
     out = run("solvers")
     assert out.exit_code == Exit.NO_SOLVER and "haunted" in out.stdout and "NO" in out.stdout
+
+
+def test_a_memory_limit_says_where_it_has_no_effect(run, study, trial):
+    words = ["balance", "study.csv", "--treatment", "treat", "--covariates", "age", "--json"]
+    assert answer(run(*words))["warnings"] == []
+    limited = answer(run(*words, "--memory-limit", "2"))
+    assert limited["warnings"] == ["dual-newton ran without the limit of --memory-limit, which is for solvers."]
+    assert answer(run(*words, "--memory-limit", "2", "--solver", "highs"))["warnings"] == []
+    robust = ["robust-z", *ROBUST, "--pairs", "3", "--json", "--explain"]
+    found = answer(run(*robust))
+    assert found["warnings"] == [] and "isolate" not in found["explanation"]
+    call = ["bootstrap", "trial.csv", "--outcome", "y", "--treatment", "t", "--design", "pairs", "--groups", "pair"]
+    assert answer(run(*call, "--json"))["warnings"] == []

@@ -230,6 +230,37 @@ def test_a_solver_that_auto_turns_to_after_a_fast_path_runs_apart(run, study, mo
     assert named.exit_code == 7 and apart == ["highs"]
 
 
+@pytest.mark.parametrize("command", ["synth", "balance", "factorial"])
+def test_ctrl_c_after_the_answer_keeps_it(run, study, panel, factorial, folder, monkeypatch, command):
+    from causalopt.problems.balance_result import BalanceResult
+    from causalopt.problems.factorial_result import FactorialResult
+    from causalopt.problems.synthetic_control_result import SyntheticControlResult
+
+    words, kind, method, fields = {
+        "synth": (["panel.csv", "--unit", "state", "--time", "year", "--outcome", "sales", "--treated", "A",
+                   "--treatment-time", "2006", "--placebo", "space"],
+                  SyntheticControlResult, "placebo_in_space", ("att", "weights")),
+        "balance": (["study.csv", "--treatment", "treat", "--covariates", "age", "--outcome", "wage", "--variance",
+                     "bootstrap"], BalanceResult, "estimate", ("weights", "objective")),
+        "factorial": (["factorial.csv", "--factors", "quit,idle", "--covariates", "age", "--outcome", "kg"],
+                      FactorialResult, "estimate", ("weights", "objective")),
+    }[command]  # fmt: skip
+    whole = json.loads(run(command, *words, "--json").stdout)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, method, interrupt)
+    out = run(command, *words, "--json", "--output", "o.csv")
+    found = json.loads(out.stdout)
+    assert out.exit_code == found["exit_code"] == 4 and (folder / "o.csv").exists()
+    assert all(found[name] == whole[name] for name in fields)
+    assert found["placebo" if command == "synth" else "estimates" if command == "factorial" else "estimate"] is None
+    assert any(note.startswith("Interrupted by Ctrl-C: the ") for note in found["warnings"])
+    people = run(command, *words)
+    assert people.exit_code == 4 and "was left out" in people.stderr and "status" in people.stdout
+
+
 def test_standard_input_of_a_real_process(study):
     words = ["balance", "-", "--treatment", "treat", "--covariates", "age", "--json"]
     with open("study.csv") as source:
