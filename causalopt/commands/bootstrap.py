@@ -24,6 +24,7 @@ from causalopt.commands.exits import Exit
 from causalopt.commands.missing import complete, fields_of
 from causalopt.commands.reading import read_data, refuse_text, require, value_of
 from causalopt.commands.running import arguments_of, as_asked, caught_warnings, sign_of_life
+from causalopt.commands.wording import in_options
 from causalopt.commands.writing import Files, check_choice, write_model, write_picture, write_table
 from causalopt.errors import DataError, OptionError
 
@@ -150,7 +151,7 @@ def bootstrap(
                 "estimator": answer.estimator,
                 "design": answer.design,
                 "table": answer.table,
-                "notes": answer.notes,
+                "notes": {name: in_options(note) for name, note in answer.notes.items()},
                 "dropped": fields_of(dropped),
                 "written": written,
             }
@@ -232,7 +233,7 @@ def _show(answer: BootstrapResult) -> None:
     ends = [f"{kind} {end}" for kind in kinds for end in ("lower", "upper") if f"{kind} {end}" in answer.table]
     showing.show_table(console, answer.table[["standard error", *ends]], "By method")
     for name, note in answer.notes.items():
-        console.print(f"{name}: {note}", markup=False, highlight=False)
+        console.print(f"{name}: {in_options(note)}", markup=False, highlight=False)
     if answer.copula is not None:
         console.print("\n[bold]The worst case[/]")
         showing.print_result(answer.copula, console)

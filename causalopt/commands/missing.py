@@ -132,17 +132,22 @@ def _advice(lacking: int, frame: pd.DataFrame) -> str:
 
 
 def _by_group(frame: pd.DataFrame, bad: pd.Series, groups: Sequence[str]) -> dict[str, int]:
+    import pandas as pd
+
     from causalopt.problems.synthetic_control_data import time_name
 
     if not groups:
         return {}
-    labels = frame.loc[bad, list(groups)].apply(
-        lambda row: ", ".join(
-            f"{name} {'missing' if value != value else time_name(value)}" for name, value in row.items()
-        ),
-        axis=1,
-    )
-    return {str(name): int(count) for name, count in labels.value_counts(sort=False).sort_index().items()}
+    counts = frame[bad].groupby(list(groups), dropna=False, observed=True).size()
+    labels = [key if isinstance(key, tuple) else (key,) for key in counts.index]
+    words = [
+        ", ".join(
+            f"{name} {'missing' if pd.isna(value) else time_name(value)}"
+            for name, value in zip(groups, key, strict=True)
+        )
+        for key in labels
+    ]
+    return {label: int(count) for label, count in zip(words, counts, strict=True)}
 
 
 def complete_donors(

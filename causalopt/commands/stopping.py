@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 
 #: Seconds that a library's computation has after Ctrl-C.
-PATIENCE = 1.0
+PATIENCE = 0.8
 
 #: Seconds between looks at whether it was heard.
 STEP = 0.02

@@ -61,17 +61,14 @@ def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-#: What Python users call, as one asks for it here.
+#: What Python users call where commands lead to a message that says so, as one asks for it here.
 CALLS = {
     "placebo_in_space()": "--placebo space",
     "placebo_in_time()": "--placebo time",
     "leave_one_out()": "--placebo leave-one-out",
     "weight_ranges and att_range()": "--eta 0",
     "att_range()": "--eta 0",
-    "frontier()": "several runs",
-    "interval()": "the interval",
     "causal_bootstrap": "causalopt bootstrap",
-    "causalopt.explain_infeasibility(model)": "In Python, causalopt.explain_infeasibility(model)",
 }
 
 #: Arguments that no option gives.

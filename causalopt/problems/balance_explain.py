@@ -139,6 +139,8 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
     with all others as asked; infinite where no value does), and `smallest jointly` (a set that works together, of
     the least total increase). Its `attrs["bounds on weights"]` has the bounds on the weights that would do in place of
     looser tolerances, "upper" and "lower", each alone. All have a margin of a millionth, so that they work when used.
+    `attrs["legend"]` says what the columns are, `attrs["least"]` which of them are to be rounded up where fewer digits
+    are shown.
 
     The message takes a linear program about as large as the problem (up to 300,000 numbers; beyond, it leaves that to
     the explanation) and, up to 50,000 numbers, one for each bound on the weights. The explanation takes
