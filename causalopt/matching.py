@@ -391,7 +391,7 @@ def _groups(column: pd.Series, treated: Any, control: Any) -> tuple[Bools, Bools
             raise DataError(f"{what}={value!r} is not a value of the treatment {name!r}, which takes {levels[:10]}.")
     if treated is not None and control is not None:
         if treated == control:
-            raise DataError(f"treated and control are both {treated!r}.")
+            raise DataError(f"treated= and control= are both {treated!r}.")
         return (column == treated).to_numpy(), (column == control).to_numpy()
     if len(levels) == 1:
         raise DataError(f"Treatment {name!r} is {levels[0]!r} in every row: the other group is empty.")
@@ -401,7 +401,8 @@ def _groups(column: pd.Series, treated: Any, control: Any) -> tuple[Bools, Bools
         )
     if treated is None and control is None:
         if not all(isinstance(v, numbers.Real) for v in levels):
-            raise DataError(f"Which of {levels[0]!r} and {levels[1]!r} is treated? Say treated=.")
+            first, second = sorted(levels, key=str)
+            raise DataError(f"Which of {first!r} and {second!r} is treated? Say treated={second!r}.")
         treated = max(levels)
     if treated is None:
         treated = next(v for v in levels if v != control)

@@ -155,7 +155,7 @@ def choose_penalty(grid: PenaltyGrid, problem: SyntheticControlProblem) -> Penal
             "Choosing lam takes at least two donors, of which each is predicted from the others: give lam=."
         )
     if isinstance(problem._arguments["v"], str):
-        raise OptionError("lam cannot be chosen while v is searched: give lam=, or v= as numbers.")
+        raise OptionError("lam cannot be chosen while v= is searched: give lam=, or v= as numbers.")
     lams = np.array(_automatic_lams(grid, problem) if grid.lams is None else grid.lams)
     errors = np.empty((len(grid.alphas), len(lams), len(problem.donors)))
     n_pre = problem.design.n_pre
