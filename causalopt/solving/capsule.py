@@ -68,10 +68,10 @@ class Capsule:
         Who answered, by which algorithm; the formulation and the kind of problem, where it was one.
     tangents : bool
         Whether the formulation allows tangents to stand in for the squares of a convex MIQP.
-    note : str
-        What whoever made it says of the data, such as which rows were left out.
     platform : mapping
         Versions of Python, NumPy, SciPy and causalopt, and the machine.
+    note : str
+        What whoever made it says of the data, such as which rows were left out.
 
     Examples
     --------
@@ -92,8 +92,8 @@ class Capsule:
     formulation: str = ""
     problem: str = ""
     tangents: bool = False
-    note: str = ""
     platform: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
     @classmethod
     def of(

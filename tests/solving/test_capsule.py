@@ -98,7 +98,17 @@ def test_the_round_trip_is_exact_to_the_bit(seed, tmp_path):
         time_limit=0.1 + 0.2, gap=1e-9, threads=2, seed=5, start=-claim.x, solver_options={"a": 1, "b": "x", "c": 0.1}
     )
     made = Capsule(
-        program, options, claim, "highs", "1.2", "ipm", "qp", "BalanceProblem", bool(seed % 2), {"python": "3"}
+        program,
+        options,
+        claim,
+        "highs",
+        "1.2",
+        "ipm",
+        "qp",
+        "BalanceProblem",
+        bool(seed % 2),
+        {"python": "3"},
+        "of a part of the data",
     )
     made.save(tmp_path / "a.capsule")
     read = Capsule.load(tmp_path / "a.capsule")
@@ -109,7 +119,7 @@ def test_the_round_trip_is_exact_to_the_bit(seed, tmp_path):
     assert bits(read.options.start) == bits(options.start)
     for name in ("time_limit", "gap", "threads", "seed", "solver_options", "isolate", "memory_limit"):
         assert getattr(read.options, name) == getattr(options, name)
-    for field in ("solver", "solver_version", "method", "formulation", "problem", "tangents", "platform"):
+    for field in ("solver", "solver_version", "method", "formulation", "problem", "tangents", "platform", "note"):
         assert getattr(read, field) == getattr(made, field)
     assert read.to_bytes() == made.to_bytes() == (tmp_path / "a.capsule").read_bytes()
 
@@ -299,6 +309,12 @@ def test_a_newer_schema_says_to_upgrade(tmp_path):
     path.write_bytes(rewritten(capsule_of().to_bytes(), lambda d: d.update(schema=SCHEMA + 1)))
     with pytest.raises(co.DataError, match=rf"schema {SCHEMA + 1}.*upgrade"):
         Capsule.load(path)
+
+
+def test_a_capsule_from_before_there_were_notes_has_none(tmp_path):
+    path = tmp_path / "x.capsule"
+    path.write_bytes(rewritten(capsule_of().to_bytes(), lambda d: d.pop("note")))
+    assert Capsule.load(path).note == ""
 
 
 def test_every_truncation_is_found(tmp_path):
