@@ -35,6 +35,7 @@ def read_data(reading: Reading) -> pd.DataFrame:
         For a file that is missing or unreadable, of another format, empty, or with repeated column names.
     """
     from causalopt.commands.writing import check_choice
+    from causalopt.problems.reading import shown_label
 
     check_choice(reading.missing, POLICIES, "--missing")
     frame = _read(reading)
@@ -43,10 +44,16 @@ def read_data(reading: Reading) -> pd.DataFrame:
     frame.index = type(frame.index)(range(1, len(frame) + 1), name="row")
     if reading.index is not None:
         require(frame, [reading.index], "--index")
+        unnamed = frame.index[frame[reading.index].isna()]
+        if len(unnamed):
+            raise DataError(f"--index {reading.index}: row {unnamed[0]} has no label; give it one.")
         frame = frame.set_index(reading.index)
         twice = frame.index[frame.index.duplicated()]
         if len(twice):
-            raise DataError(f"--index {reading.index}: the label {twice[0]!r} occurs more than once.")
+            raise DataError(
+                f"--index {reading.index}: the label {shown_label(twice[0])} occurs more than once. Take a column that "
+                "has another label in each row, or leave --index out."
+            )
     return frame
 
 

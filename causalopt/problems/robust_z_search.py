@@ -65,7 +65,10 @@ def _by_path(
     from causalopt import __version__
 
     if lane.options.solver_options:
-        raise OptionError(f"{path} takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
+        raise OptionError(
+            f"{path} takes no solver options: {', '.join(map(str, lane.options.solver_options))}. "
+            "They are for solvers: name one, such as solver='highs'."
+        )
     if path == "parametric" and lane.formulation != "fractional":
         raise OptionError(f"parametric solves the formulation 'fractional', not {lane.formulation!r}.")
     if lane.options.isolate:

@@ -35,7 +35,10 @@ def run_fast_path(
     from causalopt import __version__
 
     if options.solver_options:
-        raise OptionError(f"{name} takes no solver options: {', '.join(map(str, options.solver_options))}.")
+        raise OptionError(
+            f"{name} takes no solver options: {', '.join(map(str, options.solver_options))}. "
+            "They are for solvers: name one, such as solver='highs'."
+        )
     if options.start is not None:
         options = options.replace(start=options.check_start(program.n_columns))
     start = perf_counter()

@@ -98,6 +98,14 @@ def test_another_encoding_and_marks_that_cannot_be(run, study, folder):
     assert "--decimal is ',' and --separator ','; they must be two different characters" in both
 
 
+def test_labels_of_rows_are_there_and_differ(run, study):
+    study.assign(id=study["educ"] / 2).to_csv("study.csv", index=False)
+    twice = said(run("balance", "study.csv", "--index", "id", *BALANCE[:-1]))
+    assert f"--index id: the label {study['educ'].tolist()[study['educ'].duplicated().argmax()] / 2}" in twice
+    study.assign(id=study["id"].where(study.index != 4)).to_csv("study.csv", index=False)
+    assert "--index id: row 5 has no label" in said(run("balance", "study.csv", "--index", "id", *BALANCE[:-1]))
+
+
 def test_the_treatment_must_be_named(run, study):
     out = said(run("balance", "study.csv", "--covariates", "age"))
     assert "Name the column of the treatment, --treatment" in out

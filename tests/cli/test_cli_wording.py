@@ -145,6 +145,7 @@ REFUSED = [
     ([*BALANCE, "--quantiles", "2"], "--quantiles: probabilities must lie strictly between 0 and 1"),
     ([*BALANCE, "--moments", "1"], "--moments: order is 1"),
     ([*BALANCE, "--outcome", "wage", "--level", "2"], "--level is 2.0; it must lie between 0 and 1"),
+    ([*BALANCE, "--solver-option", "presolve=off"], "They are for solvers: name one, such as --solver highs."),
     ([*BALANCE, "--solver", "highs:x"], "write --solver highs, without ':x'"),
     ([*BALANCE, "--sampling-weights", "nought"], "--sampling-weights must be positive; they are not in 300 row(s)"),
     ([*ROBUST, "--pairs", "1"], "--pairs is 1; at least 2 are needed"),
