@@ -151,17 +151,33 @@ def _by_group(frame: pd.DataFrame, bad: pd.Series, groups: Sequence[str]) -> dic
 
 
 def complete_donors(
-    frame: pd.DataFrame, unit: str, time: str, outcome: str, treated: Sequence[Any], policy: str
+    frame: pd.DataFrame,
+    unit: str,
+    time: str,
+    outcome: str,
+    treated: Sequence[Any],
+    policy: str,
+    predictors: Sequence[tuple[str, pd.Series]] = (),
 ) -> tuple[pd.DataFrame, Dropped | None]:
-    """Return a panel without the donors that lack an outcome at some time, and what was left out.
+    """Return a panel without the donors that lack a value at some time, and what was left out.
 
-    Who may be a donor is the analyst's choice, and a donor without some outcomes can be left out as any other. Times
+    Who may be a donor is the analyst's choice, and a donor without some values can be left out as any other. Times
     and treated units cannot: the fit and the effect would be of other times than asked for.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A row a unit and time.
+    unit, time, outcome : str
+    treated : sequence of labels
+    policy : {"error", "drop"}
+    predictors : sequence of column and mask
+        Which rows of which other columns are used.
 
     Raises
     ------
     DataError
-        For rows without unit or time, where the policy is "error" and outcomes are missing, for treated units that lack
+        For rows without unit or time, where the policy is "error" and values are missing, for treated units that lack
         some, and where no donor would be left.
     """
     for name, label in ((unit, "--unit"), (time, "--time")):
@@ -169,32 +185,45 @@ def complete_donors(
         if gaps.any():
             raise DataError(f"{label}: {_where(gaps)}. Such a row belongs nowhere: complete it or take it out first.")
     present = frame[outcome].notna().groupby([frame[unit], frame[time]], sort=False).any().unstack(fill_value=False)
-    bad = ~present.all(axis=1)
-    if not bad.any():
+    lacking = {outcome: {name: _times(row) for name, row in (~present[~present.all(axis=1)]).iterrows()}}
+    for column, rows in predictors:
+        empty = frame[rows & frame[column].isna()]
+        for name, times in empty.groupby(unit, sort=False)[time]:
+            lacking.setdefault(column, {})[name] = _listed(times)
+    lacking = {column: units for column, units in lacking.items() if units}
+    if not lacking:
         return frame, None
-    known = {name: _times(~present.loc[name]) for name in bad.index[bad]}
-    listed = listing([f"{name!r} in {times}" for name, times in known.items()])
+    words = "; ".join(
+        f"column {column!r} has missing values for {listing([f'{name!r} in {at}' for name, at in units.items()])}"
+        for column, units in lacking.items()
+    )
     if policy == "error":
         raise DataError(
-            f"Outcomes are missing: {listed}. Every unit is needed at every time. --missing drop leaves donors with "
-            "gaps out (never times, or treated units); or fill in the values first."
+            f"C{words[1:]}. Every unit is needed at every time that is used. --missing drop leaves donors with gaps "
+            "out (never times, or treated units); or fill in the values first."
         )
-    mine = [name for name in treated if bad.get(name, False)]
-    if mine:
-        raise DataError(
-            f"Treated unit {mine[0]!r} has no outcome in {known[mine[0]]}, and --missing drop leaves out donors only: "
-            "fill in the values, or take these times out of the file for all units."
-        )
-    if bad.sum() + len(treated) >= len(bad):
-        raise DataError(f"--missing drop leaves no donors: outcomes are missing for {listed}. Fill in the values.")
-    names = tuple(bad.index[bad])
+    for column, units in lacking.items():
+        mine = [name for name in treated if name in units]
+        if mine:
+            raise DataError(
+                f"Treated unit {mine[0]!r} has no value of {column!r} in {units[mine[0]]}, and --missing drop leaves "
+                "out donors only: fill in the values, or take these times out for all units."
+            )
+    names = tuple(dict.fromkeys(name for units in lacking.values() for name in units))
+    donors = frame[unit].nunique() - len(treated)
+    if len(names) >= donors:
+        raise DataError(f"--missing drop leaves no donors: {words}. Fill in the values.")
     more = f": {listing(list(map(str, names)), 8)}"
-    dropped = Dropped("donor", names, len(bad) - len(treated), {outcome: len(names)}, {}, more)
+    dropped = Dropped("donor", names, donors, {column: len(units) for column, units in lacking.items()}, {}, more)
     return frame[~frame[unit].isin(names)], dropped
 
 
 def _times(lacking: pd.Series) -> str:
+    return _listed(lacking.index[lacking])
+
+
+def _listed(times: Iterable[Any]) -> str:
     from causalopt.problems.synthetic_control_data import time_name
 
-    times = [time_name(time) for time in lacking.index[lacking]]
-    return ", ".join(times[:5]) + (f", ... ({len(times)} times)" if len(times) > 5 else "")
+    words = [time_name(time) for time in times]
+    return ", ".join(words[:5]) + (f", ... ({len(words)} times)" if len(words) > 5 else "")

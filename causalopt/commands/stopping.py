@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -46,10 +47,10 @@ def ending_soon(words: LastWords) -> Iterator[None]:
         yield
         return
     heard = _Heard()
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
+    read_end, write_end = socket.socketpair()
+    write_end.setblocking(False)
     handler = signal.signal(signal.SIGINT, heard.hear)
-    before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(write_end.fileno(), warn_on_full_buffer=False)
     watch = threading.Thread(target=_watch, args=(read_end, heard, words), daemon=True)
     watch.start()
     try:
@@ -58,9 +59,9 @@ def ending_soon(words: LastWords) -> Iterator[None]:
         heard.last = float("inf")  # nobody computes any more
         signal.set_wakeup_fd(before)
         signal.signal(signal.SIGINT, handler)
-        os.close(write_end)
+        write_end.close()
         watch.join()
-        os.close(read_end)
+        read_end.close()
 
 
 class _Heard:
@@ -74,9 +75,9 @@ class _Heard:
         signal.default_int_handler(number, frame)
 
 
-def _watch(read_end: int, heard: _Heard, words: LastWords) -> None:
-    """Wait for the signal of Ctrl-C until the pipe closes."""
-    while number := os.read(read_end, 1):
+def _watch(read_end: socket.socket, heard: _Heard, words: LastWords) -> None:
+    """Wait for the signal of Ctrl-C until the other end closes."""
+    while number := read_end.recv(1):
         if number[0] != signal.SIGINT:
             continue
         since = monotonic() - STEP  # the main thread may have heard before this one

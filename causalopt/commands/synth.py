@@ -103,16 +103,17 @@ def synth(
         raise OptionError("--without names a treated unit; take it out of one of the two.")
     since = _time(treatment_time, frame[time])
     refuse_text(frame, [outcome], categories=False)
-    frame, dropped = complete_donors(frame[~frame[unit].isin(left_out)], unit, time, outcome, chosen, reading.missing)
+    frame = frame[~frame[unit].isin(left_out)]
+    wanted = [_predictor(word, frame, time) for word in names(predictors, frame.columns)]
+    used = [_used(item, frame[time], since) for item in wanted]
+    frame, dropped = complete_donors(frame, unit, time, outcome, chosen, reading.missing, used)
     pool = _donors(frame[unit], donors, without, dropped)
-    fitted = names(predictors, frame.columns)
     with caught_warnings(dropped) as notes:
         from causalopt.problems.synthetic_control import SyntheticControlProblem
         from causalopt.problems.synthetic_control_predictors import predictors_from_columns
 
         averages = None
-        if fitted:
-            wanted = [_predictor(word, frame, time) for word in fitted]
+        if wanted:
             averages = predictors_from_columns(frame, unit, time, since, wanted)
         with sign_of_life("reading the panel"):
             problem = SyntheticControlProblem(
@@ -188,7 +189,10 @@ def _time(text: str, column: pd.Series, option_name: str = "--treatment-time") -
         value = number(text, option_name)
         return int(value) if value.is_integer() else value
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return text
+        try:
+            return pd.Timestamp(text)
+        except ValueError:
+            raise DataError(f"{option_name} {text!r} is no date; write it as 2019-09-01.") from None
     known = column.dropna().astype(str)
     shapes = known.str.replace(r"\d", "9", regex=True).unique()
     if len(shapes) > 1 or not str(shapes[0]).startswith("9999"):
@@ -227,10 +231,18 @@ def _predictor(word: str, frame: pd.DataFrame, time: str) -> Any:
     if not colon:
         return name, _time(first, frame[time], "--predictors")
     low, high = _time(first, frame[time], "--predictors"), _time(last, frame[time], "--predictors")
-    times = sorted(t for t in frame[time].unique() if low <= t <= high)
+    times = sorted(frame.loc[frame[time].between(low, high), time].drop_duplicates())
     if not times:
         raise OptionError(f"--predictors {word}: there is no time from {first} to {last}.")
     return name, times
+
+
+def _used(predictor: Any, times: pd.Series, since: Any) -> tuple[str, pd.Series]:
+    """Return the column of a predictor, and which rows its average is of."""
+    if isinstance(predictor, str):
+        return predictor, times < since
+    name, when = predictor
+    return name, times.isin(when if isinstance(when, list) else [when])
 
 
 def _importance(given: list[str] | None) -> Any:

@@ -138,7 +138,8 @@ def test_of_a_panel_whole_donors_go_and_nothing_else(run, panel):
     holes = holes[~((holes["state"] == "C") & holes["year"].isin([2004, 2005]))]  # rows that are not there
     holes.to_csv("panel.csv", index=False)
     refused = said(run(*SYNTH, "--treated", "A"))
-    assert "Outcomes are missing: 'B' in 2001 and 'C' in 2004, 2005." in refused and "--missing drop" in refused
+    assert "Column 'sales' has missing values for 'B' in 2001 and 'C' in 2004, 2005." in refused
+    assert "--missing drop leaves donors with gaps out" in refused
     found = answer(run(*SYNTH, "--treated", "A", "--missing", "drop", "--json"))
     kept = panel[panel["state"].isin(list("ADE"))]
     names = dict(unit="state", time="year", outcome="sales", treatment_time=2006)
@@ -150,7 +151,24 @@ def test_of_a_panel_whole_donors_go_and_nothing_else(run, panel):
     assert without["att"] == found["att"] and without["dropped"] == []
     treated = run(*SYNTH, "--treated", "B", "--missing", "drop")
     assert treated.exit_code == Exit.INPUT
-    assert "Treated unit 'B' has no outcome in 2001, and --missing drop leaves out donors only" in said(treated)
+    assert "Treated unit 'B' has no value of 'sales' in 2001, and --missing drop leaves out donors" in said(treated)
+
+
+def test_predictors_count_at_the_times_that_are_averaged(run, panel):
+    holes = panel.copy()
+    holes.loc[(holes["state"] == "B") & (holes["year"] == 2001), "income"] = np.nan
+    holes.loc[holes["year"] == 2007, "income"] = np.nan  # after the treatment: not averaged
+    holes.to_csv("panel.csv", index=False)
+    names = dict(unit="state", time="year", outcome="sales", treatment_time=2006, treated="A")
+    words = [*SYNTH, "--treated", "A", "--predictors"]
+    assert "Column 'income' has missing values for 'B' in 2001." in said(run(*words, "income"))
+    found = answer(run(*words, "income", "--missing", "drop", "--json"))
+    kept = panel[panel["state"] != "B"]
+    assert found["att"] == co.synthetic_control(kept, predictors=["income"], **names).att
+    assert found["dropped"][0]["by_column"] == {"income": 1} and found["dropped"][0]["labels"] == ["B"]
+    later = answer(run(*words, "income@2002:2005", "--json"))
+    years = [("income", [2002, 2003, 2004, 2005])]
+    assert later["att"] == co.synthetic_control(panel, predictors=years, **names).att and later["dropped"] == []
 
 
 def test_where_nothing_would_be_left(run, study, panel):

@@ -147,6 +147,18 @@ def test_times_in_words_are_in_the_order_of_their_letters_or_refused(run, panel)
     assert "whose order is not that of their letters" in said(run(*SYNTH, "--treatment-time", "2006"))
 
 
+def test_dates_of_parquet_files_are_times(run, panel):
+    pytest.importorskip("pyarrow")
+    words = ["--treatment-time", "2006", "--predictors", "income,sales@2002:2003,sales@2005", "--json"]
+    numbers = json.loads(run(*SYNTH, *words).stdout)
+    panel.assign(year=pd.to_datetime(panel["year"].astype(str))).to_parquet("panel.parquet")
+    call = [SYNTH[0], "panel.parquet", *SYNTH[2:], "--treatment-time", "2006-01-01"]
+    dates = "income,sales@2002-01-01:2003-01-01,sales@2005-01-01"
+    found = run(*call, "--predictors", dates, "--json")
+    assert found.exit_code == 0 and json.loads(found.stdout)["att"] == numbers["att"]
+    assert "--treatment-time 'soon' is no date" in said(run(*call[:-1], "soon"))
+
+
 def test_panels_that_are_refused(run, panel):
     time = ["--treatment-time", "2006"]
     pd.concat([panel, panel.iloc[[3]]]).to_csv("panel.csv", index=False)
