@@ -23,7 +23,7 @@ OUTPUT = "Output"
 
 
 def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
-    """Return a typer option with help; unless said otherwise, what it takes is a VALUE."""
+    """Return a typer option with help; unless said otherwise, its type says what it takes."""
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
@@ -174,6 +174,8 @@ def command(app: typer.Typer, name: str, **renamed: str) -> Callable[[Callable[.
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
         signature, groups = _spread(function)
+        for parameter in signature.parameters.values():
+            _say_what_it_takes(parameter)
         options = {p.name: _written(p) for p in signature.parameters.values()}
         options |= {argument: Option(written) for argument, written in renamed.items()}
 
@@ -213,6 +215,16 @@ def _spread(function: Callable[..., int]) -> tuple[inspect.Signature, dict[str, 
                 inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             )
     return inspect.Signature(parameters), groups
+
+
+def _say_what_it_takes(parameter: inspect.Parameter) -> None:
+    """Name the value of an option in its help, where its declaration does not, in place of a type of Python."""
+    kind, declared = get_args(parameter.annotation)
+    if declared.metavar is None:
+        kinds = {kind, *get_args(kind)}
+        declared.metavar = (
+            "" if bool in kinds else "NUMBER" if kinds & {int, float} else "FILE" if Path in kinds else "VALUE"
+        )
 
 
 def _written(parameter: inspect.Parameter) -> Option:

@@ -316,6 +316,7 @@ def test_every_option_has_help_and_every_command_its_codes(run, name):
     out = run(name, "--help")
     assert out.exit_code == 0 and max(map(len, out.stdout.splitlines())) <= 80
     assert "Exit codes" in out.stdout
+    assert all(p.metavar is not None for p in command.params if p.name != "help")  # else typer shows types of Python
 
 
 def test_codes_in_help_docs_and_code_are_the_same():
