@@ -518,3 +518,63 @@ def test_wrong_words_are_met_with_the_right_ones(study):
         co.solve(problem).decision(5)
     with pytest.warns(co.CausaloptWarning, match="ran in this process"):
         co.solve(problem, isolate=True)
+
+
+# ---- Ctrl-C ----
+
+
+def far_below():
+    """Every Z is negative, and the largest is a mixture of two matchings until a MIQP closes the hull."""
+    rng = np.random.default_rng(0)
+    return co.RobustZProblem(rng.normal(size=6), rng.normal(size=7) + 6, rng.random((6, 7)) < 0.8, pairs=4)
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_search_keeps_its_matchings_and_the_bound_that_holds(monkeypatch):
+    from causalopt.problems.robust_z_formulations import Fractional
+    from causalopt.solving.result import Limit, Reason
+
+    truth = co.solve(far_below())
+    monkeypatch.setattr(Fractional, "improved", interrupt)
+    with pytest.warns(co.CausaloptWarning, match="interrupt limit"):
+        result = co.solve(far_below(), "highs")
+    assert (result.status.reason, result.status.limit) == (Reason.FEASIBLE, Limit.INTERRUPT)
+    assert result.z_max <= truth.z_max + 1e-9 and truth.z_max <= result.maximum.bound + 1e-9 < 0
+    assert str(result.maximum.proof) == "certified by causalopt"
+    # the other side was not begun: any matching stands in, and nothing is said of it
+    assert truth.z_min - 1e-9 <= result.z_min <= truth.z_max + 1e-9
+    assert result.minimum.kind == "heuristic" and result.minimum.bound == -np.inf
+
+
+def test_an_interrupt_before_anything_was_solved_is_one(monkeypatch):
+    from causalopt.problems.robust_z_formulations import Fractional
+
+    monkeypatch.setattr(Fractional, "searched", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        co.solve(far_below(), "highs")
+
+
+def test_interrupted_tangents_keep_the_best_round(monkeypatch):
+    from causalopt.solving import tangents
+    from causalopt.solving.result import Limit
+
+    program = co.Program.from_arrays(
+        [0.0, 0.0], [[1.0, 1.0]], 7.3, np.inf, 0.0, 20.0, Q=np.diag([2.0, 2.6]), integer=True
+    )
+    rounds = []
+    solve_program = tangents.solve_program
+
+    def first_only(*arguments):
+        if rounds:
+            raise KeyboardInterrupt
+        rounds.append(1)
+        return solve_program(*arguments)
+
+    monkeypatch.setattr(tangents, "solve_program", first_only)
+    backend = co.solving.backend.get_backend("highs")
+    found = tangents.solve_by_tangents(program, co.solving.options.SolveOptions(), backend=backend)
+    assert found.termination.limit is Limit.INTERRUPT and found.termination.reason.value == "feasible"
+    assert found.x.sum() >= 7.3 and found.bound <= program.objective(found.x)
