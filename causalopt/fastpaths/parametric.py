@@ -23,7 +23,8 @@ from time import perf_counter
 
 import numpy as np
 
-from causalopt.fastpaths.network_simplex_flow import FlowSession
+from causalopt.fastpaths.network_simplex_flow import Flow, FlowSession
+from causalopt.fastpaths.parametric_cover import Bounds, Cover
 from causalopt.fastpaths.parametric_hull import (
     EXACT,
     Ask,
@@ -31,7 +32,6 @@ from causalopt.fastpaths.parametric_hull import (
     Point,
     Relaxation,
     hull_minimum,
-    largest,
     relative_gap,
     z_of_ratio,
 )
@@ -85,6 +85,49 @@ class Extreme:
         return self.gap <= EXACT
 
 
+class Known:
+    """What is known of a side of a network from other numbers of pairs: a live basis, bounds, a good direction.
+
+    Attributes
+    ----------
+    session : FlowSession
+    bounds : Bounds
+        Of assignments of all pairs.
+    m : float
+        V / S of the best matching of the last n where some S > 0; NaN before.
+    largest_mean : float
+        The largest mean of n pairs, which no larger n exceeds.
+    n : int
+        The last n.
+    """
+
+    def __init__(self, network: PairNetwork) -> None:
+        self.session = FlowSession(network.supply, network.capacity, network.suppliers, network.receivers)
+        self.bounds = Bounds.none(0)
+        self.m = np.nan
+        self.largest_mean = np.inf
+        self.n = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Around:
+    """The matching whose differences are nearest to a number m, and what its multipliers prove.
+
+    Attributes
+    ----------
+    f, b : float
+        No matching has a smaller sum (d - m)^2, or a larger 2 m S - V.
+    count : float
+        What a further pair adds to b at most.
+    point : Point
+    """
+
+    f: float
+    b: float
+    count: float
+    point: Point
+
+
 class Side:
     """One side of the statistic over the matchings of a network, by warm-started flows.
 
@@ -95,16 +138,16 @@ class Side:
         Number of pairs.
     sign : int
         1 for the largest Z, -1 for the least.
-    session : FlowSession, optional
-        A live session of the same network, from another n or side.
+    known : Known, optional
+        What is known of this side from another n.
     """
 
-    def __init__(self, network: PairNetwork, n: int, sign: int, session: FlowSession | None = None) -> None:
+    def __init__(self, network: PairNetwork, n: int, sign: int, known: Known | None = None) -> None:
         self.network, self.n, self.sign = network, n, sign
-        self.scale = float(np.abs(network.delta).max(initial=0.0)) or 1.0
-        self.delta: Floats = sign * network.delta / self.scale
+        self.delta: Floats = sign * network.delta / network.scale
         self.square: Floats = self.delta * self.delta
-        self.session = session or FlowSession(network.supply, network.capacity, network.suppliers, network.receivers)
+        self.known = known or Known(network)
+        self.session = self.known.session
         self.program = network.program(n)
         self.evaluations = 0
 
@@ -137,6 +180,49 @@ class Side:
         program = self.program.replace(lower=lower.astype(float), upper=upper.astype(float))
         return lambda alpha, beta: _evaluate(self, session, program, alpha, beta, lower)
 
+    def nearest(self, numbers: Floats) -> Floats:
+        """Return, for each number m, a lower bound on sum (d - m)^2, each unit taking the nearest of its differences."""
+        return self.network.nearest.least_squares(self.sign * numbers, self.n)
+
+    def around(self, m: float, near: bool, arcs: Ints | None = None) -> Around | None:
+        """Find the n pairs whose differences are nearest to a number; None where there are not n.
+
+        Parameters
+        ----------
+        m : float
+        near : bool
+            Weigh by (d - m)^2, which keeps the digits of differences near m, or by 2 m d - d^2, for a distant m.
+        arcs : int array, optional
+            The only pairs that may be used; all by default.
+        """
+        network, session, program, delta = self.network, self.session, self.program, self.delta
+        if arcs is not None:
+            network, delta = network.restricted(arcs), delta[arcs]
+            if min(network.supply.sum(), network.capacity.sum()) < self.n:
+                return None
+            session = FlowSession(network.supply, network.capacity, network.suppliers, network.receivers)
+            program = network.program(self.n)
+        self.evaluations += 1
+        unit = 1.0 if near else 2.0 * m
+        weights = -np.square(delta - m) if near else (2.0 * m * delta - delta * delta) / unit
+        answer = session.solve(weights, self.n)
+        if answer.shortfall:
+            return None
+        bound = _proven(program, weights, answer) * unit
+        whole = self.n * m * m
+        f, b, count = (-bound, whole + bound, answer.count + m * m) if near else (whole - bound, bound, answer.count * unit)
+        flow = answer.x
+        if arcs is not None:
+            flow = np.zeros(self.network.size, dtype=np.int64)
+            flow[arcs] = answer.x
+        return Around(f, b, count, self.point(flow))
+
+
+def _proven(program: Program, weights: Floats, answer: Flow) -> float:
+    """Return the bound that the multipliers of a flow prove."""
+    multipliers = np.concatenate([answer.supplier, answer.receiver, [answer.count]])
+    return dual_bound(program.replace(c=weights), answer.x.astype(float), multipliers)[0]
+
 
 def _evaluate(
     side: Side, session: FlowSession, program: Program, alpha: float, beta: float, lower: Ints | None = None
@@ -151,9 +237,7 @@ def _evaluate(
     if answer.shortfall:
         return None
     flow = answer.x if lower is None else answer.x + lower
-    multipliers = np.concatenate([answer.supplier, answer.receiver, [answer.count]])
-    bound, _ = dual_bound(program.replace(c=weights), flow.astype(float), multipliers)
-    return Line(alpha, beta, bound, side.point(flow))
+    return Line(alpha, beta, _proven(program, weights, answer), side.point(flow))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,11 +340,13 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     """
     before = side.evaluations
     effort = effort or Effort()
-    found = largest(side.ask, side.z, side.n, deadline=effort.deadline)
-    if found is None:
+    start = beginning(side)
+    if start is None:
         return None
-    best, bound, ended = found
+    best, largest_mean = start
     if best.s > 1e-14 * side.n:
+        best, bound, ended = Cover(side, best, largest_mean, effort.deadline).run()
+        side.known.m, side.known.largest_mean, side.known.n = best.v / best.s, largest_mean, side.n
         stopped = "" if ended else "time"
         return Extreme(best.flow, side.z(best), bound, evaluations=side.evaluations - before, stopped=stopped)
     if best.s >= -1e-14 * side.n:
@@ -271,3 +357,16 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     evaluations = side.evaluations - before + mirror.evaluations
     z, limit = -mirror.z(point), -z_of_ratio(ratio, side.n)
     return Extreme(point.flow, z, max(z, limit), True, evaluations, nodes, stopped)
+
+
+def beginning(side: Side) -> tuple[Point, float] | None:
+    """Return a matching, of largest S where that is not positive, and a bound on the mean; None where there is none."""
+    known = side.known
+    if np.isfinite(known.m) and side.n >= known.n:
+        found = side.around(known.m, True)
+        if found is None:
+            return None
+        if found.point.s > 1e-14 * side.n:
+            return found.point, known.largest_mean
+    line = side.ask(1.0, 0.0)
+    return None if line is None else (line.point, line.bound / side.n)

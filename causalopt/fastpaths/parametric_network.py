@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from causalopt.fastpaths.parametric_nearest import NearestDifferences
 from causalopt.modeling.program import Bools, Floats, Ints, Program
 
 #: Differences nearer to each other than this, relative to the largest outcome, are equal but for rounding.
@@ -97,6 +98,34 @@ class PairNetwork:
     def limit(self) -> Ints:
         """Most pairs that each arc can carry."""
         return np.minimum(self.supply[self.suppliers], self.capacity[self.receivers])
+
+    @cached_property
+    def scale(self) -> float:
+        """The power of two next below the largest difference: divided by it, differences keep all of their digits."""
+        largest = float(np.abs(self.delta).max(initial=0.0))
+        return float(np.ldexp(1.0, int(np.frexp(largest)[1]) - 1)) if largest > 0 else 1.0
+
+    @cached_property
+    def nearest(self) -> NearestDifferences:
+        """The differences of each unit, divided by the scale, to look up the nearest to any number."""
+        delta = self.delta / self.scale
+        return NearestDifferences(self.suppliers, self.receivers, self.supply, self.capacity, delta)
+
+    def restricted(self, arcs: Ints) -> PairNetwork:
+        """Return the network of some arcs alone, and of the groups that they join."""
+        used_i, suppliers = np.unique(self.suppliers[arcs], return_inverse=True)
+        used_j, receivers = np.unique(self.receivers[arcs], return_inverse=True)
+        group_i = np.repeat(np.arange(len(self.supply)), self.supply)
+        group_j = np.repeat(np.arange(len(self.capacity)), self.capacity)
+        return PairNetwork(
+            self.supply[used_i],
+            self.capacity[used_j],
+            suppliers,
+            receivers,
+            self.delta[arcs],
+            self.treated[np.isin(group_i, used_i)],
+            self.control[np.isin(group_j, used_j)],
+        )
 
     def units(self, flow: Ints) -> tuple[Ints, Ints]:
         """Return the positions of the treated and control units of the pairs that a flow stands for."""

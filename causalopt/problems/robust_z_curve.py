@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
-from causalopt.fastpaths.network_simplex_flow import FlowSession
+from causalopt.fastpaths.parametric import Known
 from causalopt.matching import MatchGraph, match_graph
 from causalopt.problems.reading import require_columns
 from causalopt.problems.robust_z import RobustZProblem, read_pairs, too_many_pairs
@@ -169,11 +169,8 @@ def _solver_of_curve(
             return result
 
         return cold
-    network = problem.network
-    sessions = [
-        FlowSession(network.supply, network.capacity, network.suppliers, network.receivers) for _ in ("max", "min")
-    ]
-    return lambda n: solve_parametric(problem.with_pairs(n), solver, settings.get("time_limit"), sessions)
+    known = [Known(problem.network) for _ in ("max", "min")]
+    return lambda n: solve_parametric(problem.with_pairs(n), solver, settings.get("time_limit"), known)
 
 
 def _row(result: RobustZResult) -> dict[str, Any]:

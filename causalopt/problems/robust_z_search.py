@@ -9,8 +9,7 @@ import numpy as np
 
 from causalopt.errors import OptionError, SolverNotAvailable
 from causalopt.fastpaths.greedy import greedy
-from causalopt.fastpaths.network_simplex_flow import FlowSession
-from causalopt.fastpaths.parametric import Effort, Extreme, Side, extreme
+from causalopt.fastpaths.parametric import Effort, Extreme, Known, Side, extreme
 from causalopt.fastpaths.parametric_network import statistic
 from causalopt.problems.robust_z import too_many_pairs
 from causalopt.problems.robust_z_formulations import Bisection, Found, Fractional, Grid, Search, Surrogate
@@ -52,15 +51,15 @@ def search(problem: RobustZProblem, lane: Lane) -> RobustZResult:
 
 
 def solve_parametric(
-    problem: RobustZProblem, solver: str, time_limit: float | None, sessions: list[FlowSession]
+    problem: RobustZProblem, solver: str, time_limit: float | None, known: Sequence[Known]
 ) -> RobustZResult:
-    """Solve by `parametric` on live sessions of the same network, one a side."""
+    """Solve by `parametric` with what is known of either side of the same network from other n."""
     options = SolveOptions(time_limit=time_limit)
-    return _by_path(problem, Lane(solver, "fractional", options, None, Ledger()), "parametric", sessions)
+    return _by_path(problem, Lane(solver, "fractional", options, None, Ledger()), "parametric", known)
 
 
 def _by_path(
-    problem: RobustZProblem, lane: Lane, path: str, sessions: list[FlowSession] | None = None
+    problem: RobustZProblem, lane: Lane, path: str, known: Sequence[Known] | None = None
 ) -> RobustZResult:
     from causalopt import __version__
 
@@ -78,9 +77,9 @@ def _by_path(
         if path == "greedy":
             both = [_greedy_side(problem, sign) for sign in (1, -1)]
         else:
-            live: Sequence[FlowSession | None] = sessions or (None, None)
+            sides: Sequence[Known | None] = known or (None, None)
             effort = Effort(gap=lane.options.gap, deadline=lane.deadline)
-            both = [parametric_side(problem, sign, effort, live[k]) for k, sign in enumerate((1, -1))]
+            both = [parametric_side(problem, sign, effort, sides[k]) for k, sign in enumerate((1, -1))]
     last = Result(
         status=Termination(Reason.OPTIMAL),
         solver=path,
@@ -143,9 +142,9 @@ def _weaker(first: Proof, second: Proof) -> Proof:
 # ---- fast paths ----
 
 
-def parametric_side(problem: RobustZProblem, sign: int, effort: Effort, session: FlowSession | None = None) -> Found:
+def parametric_side(problem: RobustZProblem, sign: int, effort: Effort, known: Known | None = None) -> Found:
     """Return the exact extreme of one side."""
-    found = extreme(Side(problem.network, problem.n, sign, session), effort)
+    found = extreme(Side(problem.network, problem.n, sign, known), effort)
     if found is None:
         raise too_many_pairs(problem.n, problem.graph)
     return from_extreme(found)
