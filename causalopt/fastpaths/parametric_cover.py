@@ -27,7 +27,7 @@ from causalopt.fastpaths.parametric_hull import EXACT, Point
 from causalopt.modeling.program import Bools, Floats
 
 if TYPE_CHECKING:
-    from causalopt.fastpaths.parametric import Side
+    from causalopt.fastpaths.parametric_side import Side
 
 #: Means looked at first, and at once, by nearest differences.
 GRID = 64
@@ -36,8 +36,11 @@ MOST_MEANS = 512
 #: Bounds kept for the next n.
 MOST_BOUNDS = 2000
 
-#: An assignment takes all pairs, from its last basis, where more than this share of them is in the window; and where
-#: there are not many, unless the window is so narrow that differences would lose their digits.
+#: How far around a mean an assignment is to cover others, in standard deviations of the differences at the best Z.
+REACH = 3.0
+
+#: An assignment takes all pairs, from its last basis, where more than this share of them is in the window, and where
+#: they are not many; but not where the window is so narrow that differences would lose their digits.
 FEW = 0.5
 MANY = 1000
 NARROW = 1e-2
@@ -69,7 +72,8 @@ class Bounds:
     @classmethod
     def none(cls, n: int) -> Bounds:
         """Return no bounds."""
-        return cls(*(np.zeros(0) for _ in range(6)), n)
+        m, f, b, first, last, count = np.zeros((6, 0))
+        return cls(m, f, b, first, last, count, n)
 
     def with_f(self, m: Floats, f: Floats, first: float = -np.inf, last: float = np.inf) -> Bounds:
         """Return these bounds and others, that hold for some means and for this n alone."""
@@ -82,7 +86,8 @@ class Bounds:
 
     def _with(self, *more: Floats) -> Bounds:
         fields = (self.m, self.f, self.b, self.first, self.last, self.count)
-        return Bounds(*(np.append(old, new) for old, new in zip(fields, more, strict=True)), self.n)
+        m, f, b, first, last, count = (np.append(old, new) for old, new in zip(fields, more, strict=True))
+        return Bounds(m, f, b, first, last, count, self.n)
 
     def moved(self, n: int) -> Bounds:
         """Return what is left of these bounds for another n: by weak duality, b grows with n by its multiplier."""
@@ -152,6 +157,7 @@ class Cover:
         self.sampled = np.zeros(0)
         self.given_up: list[tuple[float, float]] = []
         self.deadline = deadline
+        self.here = 0.0
 
     @property
     def level(self) -> float:
@@ -160,7 +166,8 @@ class Cover:
 
     def run(self) -> tuple[Point, float, bool]:
         """Return the matching of largest Z, a bound on Z, and whether the search ended in time."""
-        self.climb()
+        if self.n > self.z * self.z or len(self.bounds.m):
+            self.climb()
         self.sample(np.geomspace(self.first(), max(self.last, self.first()), GRID), *self.gaps())
         late = False
         start, stop = self.gaps()
@@ -235,27 +242,37 @@ class Cover:
 
     # ---- assignments ----
 
-    def next(self, start: Floats, stop: Floats) -> tuple[float, float]:
-        """Return the gap where nearest differences promise the largest Z; of equals, the widest."""
-        q = self.n / self.level**2
-        promise = np.full(len(start), self.level)
-        sampled = np.isnan(self.bounds.count) & (self.bounds.f > 0)
-        m, f = self.bounds.m[sampled], self.bounds.f[sampled]
-        place = np.searchsorted(start, m / (1 + q), side="right") - 1
-        inside = (place >= 0) & (m / (1 + q) < stop[place])
-        np.maximum.at(promise, place[inside], self.n * m[inside] / np.sqrt(f[inside]))
-        k = np.lexsort(((stop - start) / stop, promise))[-1]
-        return float(start[k]), float(stop[k])
+    def next(self, start: Floats, stop: Floats) -> tuple[float, float, float]:
+        """Return a mean to look at, and the ends of its gap: where nearest differences promise the largest Z.
 
-    def look(self, start: float, stop: float) -> None:
-        """Cover a gap, or a part of it, by an assignment; give it up where that proves nothing of it."""
+        Where they promise nothing, it is the middle of the gap that is nearest to the last mean looked at.
+        """
         q = self.n / self.level**2
-        m = 0.5 * (start + stop) * (1 + q)
+        sampled = np.isnan(self.bounds.count) & (self.bounds.f > 0) & np.isinf(self.bounds.first)
+        means = self.bounds.m[sampled] / (1 + q)
+        place = np.searchsorted(start, means, side="right") - 1
+        inside = np.flatnonzero((place >= 0) & (means < stop[place]))
+        if len(inside):
+            k = inside[np.argmax(means[inside] / np.sqrt(self.bounds.f[sampled][inside]))]
+            gap, mean = place[k], float(means[k])
+        else:
+            middle = 0.5 * (start + stop)
+            gap = np.argmin(np.abs(middle - self.here))
+            mean = float(middle[gap])
+        return mean, float(start[gap]), float(stop[gap])
+
+    def look(self, mean: float, start: float, stop: float) -> None:
+        """Cover a gap, or a part of it, by an assignment; give it up where that proves nothing of it."""
+        self.here = mean
+        q = self.n / self.level**2
+        m = mean * (1 + q)
         window = np.sqrt(self.n * (self.n - 1)) / self.z * (1 + 1e-9)
         # One difference off the mean by x has the others off by x together: W >= x^2 n / (n - 1).
         delta = self.side.delta
+        reach = REACH * np.sqrt(q) * mean
+        start, stop = max(start, mean - reach), min(stop, mean + reach)
         arcs = np.flatnonzero((delta >= start - window * stop) & (delta <= stop + window * stop))
-        if len(arcs) > FEW * len(delta) or (len(delta) <= MANY and window > NARROW):
+        if window * stop > NARROW and (len(arcs) > FEW * len(delta) or len(delta) <= MANY):
             better = self.assign(m)
         else:
             better = False

@@ -161,46 +161,87 @@ class Relaxation:
     points: tuple[Point, ...]
 
 
-def hull_minimum(ask: Ask, cutoff: float = np.inf) -> Relaxation | None:
+def hull_minimum(ask: Ask, cutoff: float = np.inf, between: tuple[float, float] = (0.0, np.inf)) -> Relaxation | None:
     """Minimise R = S^2 / V over the hull of the matchings, all with S > 0; stop at a bound of `cutoff`.
 
     R is convex and homogeneous, so that the supporting line with the gradient of R at any point bounds R everywhere.
+    Where S is to be between two numbers and the least R is at one of them, it is the line of the edge of the hull there
+    that bounds R.
+
+    Returns
+    -------
+    Relaxation, or None where no matching has its S between the two numbers
     """
+    low, high = between
     first = ask(-1.0, 0.0)
-    if first is None:
+    if first is None or -first.bound > high:
         return None
     points = [first.point]
-    ratio, ends, share = first.point.ratio, (first.point, first.point), 0.0
+    if first.point.s < low:
+        last = ask(1.0, 0.0)
+        assert last is not None
+        if last.bound < low:
+            return None
+        points.append(last.point)
+        low = min(low, last.point.s)
+        between = (low, high)
+    ratio, ends, share = _best_edge(points, between)
     while True:
         s = (1 - share) * ends[0].s + share * ends[1].s
         v = (1 - share) * ends[0].v + share * ends[1].v
-        slope = s / v
-        unit = max(2 * slope, slope * slope)
-        line = ask(-2 * slope / unit, -slope * slope / unit)
+        a, c = 2 * s / v, (s / v) ** 2
+        ds, dv = ends[1].s - ends[0].s, ends[1].v - ends[0].v
+        if 0 < share < 1:
+            a, c = (dv, ds) if ds > 0 else (-dv, -ds)
+        unit = max(abs(a), c)
+        line = ask(-a / unit, -c / unit)
         assert line is not None
-        bound = -line.bound * unit
+        bound = line_minimum(line, between)
         if bound >= ratio * (1 - 1e-12) or bound >= cutoff:
             return Relaxation(min(bound, ratio), ends, share, (*points, line.point))
         if any(p.s == line.point.s and p.v == line.point.v for p in points):
             return Relaxation(bound, ends, share, tuple(points))  # rounding: nothing new can be found
         points.append(line.point)
-        better = min((_edge_minimum(a, b) for a, b in combinations(points, 2)), key=lambda edge: edge[0])
+        better = _best_edge(points, between)
         if not better[0] < ratio:
             return Relaxation(bound, ends, share, tuple(points))
         ratio, ends, share = better
 
 
-def _edge_minimum(a: Point, b: Point) -> tuple[float, tuple[Point, Point], float]:
-    """Return the least R on the segment from a to b, its ends, and the share of b."""
+def line_minimum(line: Line, between: tuple[float, float] = (0.0, np.inf)) -> float:
+    """Return the least R = S^2 / V for S > 0 between two numbers and V below a line; infinite if V > 0 is not possible.
+
+    V <= (h + a S) / c for a line  -a S + c V <= h: R is at least c S^2 / (h + a S), which is least where S = -2 h / a
+    if a > 0, and else grows with S.
+    """
+    a, c, h = -line.alpha, -line.beta, line.bound
+    low, high = between
+    s = min(max(low, -2 * h / a), high) if a > 0 else low
+    if s <= 0:
+        return 0.0
+    v = (h + a * s) / c
+    return s * s / v if v > 0 else np.inf
+
+
+def _best_edge(points: list[Point], between: tuple[float, float]) -> tuple[float, tuple[Point, Point], float]:
+    """Return the least R on the segments between points, where S is between two numbers; its ends and the share."""
+    edges = [_edge_minimum(a, b, between) for a, b in combinations(points, 2)]
+    return min([*(_edge_minimum(p, p, between) for p in points), *edges], key=lambda edge: edge[0])
+
+
+def _edge_minimum(a: Point, b: Point, between: tuple[float, float]) -> tuple[float, tuple[Point, Point], float]:
+    """Return the least R on the segment from a to b where S is between two numbers, its ends, and the share of b."""
+    low, high = between
     ds, dv = b.s - a.s, b.v - a.v
     shares = [0.0, 1.0]
+    if ds != 0:
+        shares += [(low - a.s) / ds, (high - a.s) / ds]
     if ds * dv != 0:
-        stationary = a.s / ds - 2 * a.v / dv  # where the derivative of (a.s + t ds)^2 / (a.v + t dv) is zero
-        if 0 < stationary < 1:
-            shares.append(stationary)
+        shares.append(a.s / ds - 2 * a.v / dv)  # where the derivative of (a.s + t ds)^2 / (a.v + t dv) is zero
+    shares = [t for t in shares if 0 <= t <= 1 and low * (1 - 1e-12) <= a.s + t * ds <= high * (1 + 1e-12)]
     values = [(a.s + t * ds) ** 2 / (a.v + t * dv) for t in shares]
-    k = int(np.argmin(values))
-    return values[k], (a, b), shares[k]
+    k = int(np.argmin(values)) if values else 0
+    return (values[k], (a, b), shares[k]) if values else (np.inf, (a, b), 0.0)
 
 
 def z_of_ratio(ratio: float, n: int) -> float:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from causalopt.fastpaths.flow_graph import FlowGraph
 from causalopt.fastpaths.parametric_nearest import NearestDifferences
 from causalopt.modeling.program import Bools, Floats, Ints, Program
 
@@ -97,7 +98,7 @@ class PairNetwork:
     @cached_property
     def limit(self) -> Ints:
         """Most pairs that each arc can carry."""
-        return np.minimum(self.supply[self.suppliers], self.capacity[self.receivers])
+        return self.graph.limit
 
     @cached_property
     def scale(self) -> float:
@@ -111,21 +112,10 @@ class PairNetwork:
         delta = self.delta / self.scale
         return NearestDifferences(self.suppliers, self.receivers, self.supply, self.capacity, delta)
 
-    def restricted(self, arcs: Ints) -> PairNetwork:
-        """Return the network of some arcs alone, and of the groups that they join."""
-        used_i, suppliers = np.unique(self.suppliers[arcs], return_inverse=True)
-        used_j, receivers = np.unique(self.receivers[arcs], return_inverse=True)
-        group_i = np.repeat(np.arange(len(self.supply)), self.supply)
-        group_j = np.repeat(np.arange(len(self.capacity)), self.capacity)
-        return PairNetwork(
-            self.supply[used_i],
-            self.capacity[used_j],
-            suppliers,
-            receivers,
-            self.delta[arcs],
-            self.treated[np.isin(group_i, used_i)],
-            self.control[np.isin(group_j, used_j)],
-        )
+    @cached_property
+    def graph(self) -> FlowGraph:
+        """The counts and arcs alone."""
+        return FlowGraph(self.supply, self.capacity, self.suppliers, self.receivers)
 
     def units(self, flow: Ints) -> tuple[Ints, Ints]:
         """Return the positions of the treated and control units of the pairs that a flow stands for."""

@@ -9,8 +9,10 @@ import numpy as np
 
 from causalopt.errors import OptionError, SolverNotAvailable
 from causalopt.fastpaths.greedy import greedy
-from causalopt.fastpaths.parametric import Effort, Extreme, Known, Side, extreme
+from causalopt.fastpaths.parametric import Extreme, extreme
 from causalopt.fastpaths.parametric_network import statistic
+from causalopt.fastpaths.parametric_side import Known, Side
+from causalopt.fastpaths.parametric_small import Effort
 from causalopt.problems.robust_z import too_many_pairs
 from causalopt.problems.robust_z_formulations import Bisection, Found, Fractional, Grid, Search, Surrogate
 from causalopt.problems.robust_z_result import PairVerification, RobustZResult, RobustZSide, verified_pairs
@@ -58,9 +60,7 @@ def solve_parametric(
     return _by_path(problem, Lane(solver, "fractional", options, None, Ledger()), "parametric", known)
 
 
-def _by_path(
-    problem: RobustZProblem, lane: Lane, path: str, known: Sequence[Known] | None = None
-) -> RobustZResult:
+def _by_path(problem: RobustZProblem, lane: Lane, path: str, known: Sequence[Known] | None = None) -> RobustZResult:
     from causalopt import __version__
 
     if lane.options.solver_options:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from causalopt.fastpaths.greedy import greedy
-from causalopt.fastpaths.parametric import Effort, Side, extreme
+from causalopt.fastpaths.parametric import extreme
 from causalopt.fastpaths.parametric_hull import Point, hull_minimum, largest, z_of
 from causalopt.fastpaths.parametric_network import PairNetwork, difference, statistic
+from causalopt.fastpaths.parametric_side import Side
+from causalopt.fastpaths.parametric_small import Effort
 
 
 def network_of(rng, t, c, density=0.5, levels=None):
