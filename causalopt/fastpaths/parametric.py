@@ -20,7 +20,7 @@ import dataclasses
 
 import numpy as np
 
-from causalopt.fastpaths.parametric_cover import Cover
+from causalopt.fastpaths.parametric_cover import Bounds, Cover
 from causalopt.fastpaths.parametric_hull import EXACT, Point, relative_gap, z_of_ratio
 from causalopt.fastpaths.parametric_side import Side
 from causalopt.fastpaths.parametric_small import Effort, smallest
@@ -83,10 +83,11 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     start = beginning(side)
     if start is None:
         return None
-    best, largest_mean = start
+    best, largest_mean, bounds = start
     if best.s > 1e-14 * side.n:
-        best, bound, ended = Cover(side, best, largest_mean, effort.deadline).run()
-        side.known.m, side.known.largest_mean, side.known.n = best.v / best.s, largest_mean, side.n
+        cover = Cover(side, best, largest_mean, bounds, effort.deadline)
+        best, bound, ended = cover.run()
+        side.known.remember(side.n, best, largest_mean, cover.bounds)
         stopped = "" if ended else "time"
         return Extreme(best.flow, side.z(best), bound, evaluations=side.evaluations - before, stopped=stopped)
     if best.s >= -1e-14 * side.n:
@@ -99,14 +100,18 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     return Extreme(point.flow, z, max(z, limit), True, evaluations, nodes, stopped)
 
 
-def beginning(side: Side) -> tuple[Point, float] | None:
-    """Return a matching, of largest S where that is not positive, and a bound on the mean; None where there is none."""
+def beginning(side: Side) -> tuple[Point, float, Bounds] | None:
+    """Return a matching, a bound on the mean, and other bounds; the matching of largest S where that is not positive.
+
+    None where there is no matching.
+    """
     known = side.known
+    bounds = known.bounds.moved(side.n)
     if np.isfinite(known.m) and side.n >= known.n:
-        found = side.around(known.m, True)
+        found = side.around(known.m)
         if found is None:
             return None
         if found.point.s > 1e-14 * side.n:
-            return found.point, known.largest_mean
+            return found.point, known.largest_mean, bounds.with_line(known.m, found.f, found.b, found.count)
     line = side.ask(1.0, 0.0)
-    return None if line is None else (line.point, line.bound / side.n)
+    return None if line is None else (line.point, line.bound / side.n, bounds)

@@ -145,15 +145,17 @@ class Cover:
         A matching with S > 0.
     largest_mean : float
         No matching has a larger one.
+    bounds : Bounds
+        What is known already.
     deadline : float
     """
 
-    def __init__(self, side: Side, best: Point, largest_mean: float, deadline: float = np.inf) -> None:
+    def __init__(self, side: Side, best: Point, largest_mean: float, bounds: Bounds, deadline: float = np.inf) -> None:
         self.side, self.n = side, side.n
         self.best, self.z = best, side.z(best)
         self.last = largest_mean * (1 + 1e-12)
         self.least_difference = float(np.abs(side.delta[side.delta != 0]).min())
-        self.bounds = side.known.bounds.moved(side.n)
+        self.bounds = bounds
         self.sampled = np.zeros(0)
         self.given_up: list[tuple[float, float]] = []
         self.deadline = deadline
@@ -166,7 +168,7 @@ class Cover:
 
     def run(self) -> tuple[Point, float, bool]:
         """Return the matching of largest Z, a bound on Z, and whether the search ended in time."""
-        if self.n > self.z * self.z or len(self.bounds.m):
+        if self.n > self.z * self.z:
             self.climb()
         self.sample(np.geomspace(self.first(), max(self.last, self.first()), GRID), *self.gaps())
         late = False
@@ -178,7 +180,6 @@ class Cover:
             if not self.sample(0.5 * (start + stop), *self.wide(start, stop)):
                 self.look(*self.next(start, stop))
             start, stop = self.gaps()
-        self.side.known.bounds = self.bounds
         if not np.isfinite(self.z):
             return self.best, self.z, True
         open_gaps = [*self.given_up, *zip(start.tolist(), stop.tolist(), strict=True)]
@@ -276,7 +277,7 @@ class Cover:
             better = self.assign(m)
         else:
             better = False
-            found = self.side.around(m, q <= 1, arcs)
+            found = self.side.around(m, arcs)
             f = np.inf if found is None else found.f
             self.bounds = self.bounds.with_f(np.array([m]), np.array([f]), start, stop)
             if found is not None:
@@ -289,7 +290,7 @@ class Cover:
 
     def assign(self, m: float) -> bool:
         """Solve an assignment of all pairs, keep its bound, and say whether it found a better matching."""
-        found = self.side.around(m, self.n <= self.z * self.z)
+        found = self.side.around(m)
         assert found is not None
         self.bounds = self.bounds.with_line(m, found.f, found.b, found.count)
         return self.note(found.point)

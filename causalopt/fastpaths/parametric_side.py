@@ -37,6 +37,10 @@ class Known:
         self.largest_mean = np.inf
         self.n = 0
 
+    def remember(self, n: int, best: Point, largest_mean: float, bounds: Bounds) -> None:
+        """Keep what was found for n pairs, some S > 0."""
+        self.n, self.m, self.largest_mean, self.bounds = n, best.v / best.s, largest_mean, bounds
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Around:
@@ -100,14 +104,12 @@ class Side:
         """Return, for each number m, a lower bound on sum (d - m)^2 by the nearest differences of each unit."""
         return self.network.nearest.least_squares(self.sign * numbers, self.n)
 
-    def around(self, m: float, near: bool, arcs: Ints | None = None) -> Around | None:
+    def around(self, m: float, arcs: Ints | None = None) -> Around | None:
         """Find the n pairs whose differences are nearest to a number; None where there are not n.
 
         Parameters
         ----------
         m : float
-        near : bool
-            Weigh by (d - m)^2, which keeps the digits of differences near m, or by 2 m d - d^2, for a distant m.
         arcs : int array, optional
             The only pairs that may be used; all by default.
         """
@@ -118,6 +120,8 @@ class Side:
                 return None
             graph, session, delta = part, part.session(), delta[arcs]
         self.evaluations += 1
+        # Differences are below 2. (d - m)^2 keeps the digits of those near m, and 2 m d - d^2 those far from a large m.
+        near = abs(m) <= 4.0
         unit = 1.0 if near else 2.0 * m
         weights = -np.square(delta - m) if near else (2.0 * m * delta - delta * delta) / unit
         answer = session.solve(weights, n)

@@ -114,7 +114,8 @@ class RobustZProblem(Problem):
             As in the constructor.
         """
         other = RobustZProblem.__new__(RobustZProblem)
-        other.__dict__ = self.__dict__ | {"n": read_pairs(pairs, self.graph), "data_seconds": 0.0}
+        own = {"n": read_pairs(pairs, self.graph), "data_seconds": 0.0, "differences": self.differences}
+        other.__dict__ = self.__dict__ | own
         return other
 
     @cached_property
