@@ -4,14 +4,15 @@ For the matchings of exactly n pairs, with S the sum of the differences and V th
 Z = S / sqrt(V - S^2 / n) grows with R = S^2 / V on either side of S = 0. Everything below is about one *side*: the
 differences are multiplied by its sign, so that its extreme is the largest Z.
 
-- Where some S > 0, R is convex in (S, V), so that its largest value is at a vertex of the planar hull of all (S, V),
-  the optimum of  max alpha S - beta V  for some alpha, beta >= 0. Vertices are enumerated by the recursion of
-  Eisner and Severance (1976, Journal of the ACM 23:619); a stretch of the hull is left out where the corner of the
-  supporting lines at its ends has no larger Z than the best vertex.
-- Where every S < 0, R is to be least: its minimum over the hull bounds it (one supporting line at the minimum, by
-  convexity), and branch and bound on single arcs closes what is left between the hull and the best matching.
+- Where some S > 0, the differences of the best matching deviate least from a common mean, relative to it. Every mean
+  is covered by a bound on the spread, from the nearest differences of each unit where they suffice, and else from an
+  assignment (`parametric_cover`). In the plane of S and V this walks round the hull of the matchings, on whose vertices
+  R is largest, but only where it comes near the best one.
+- Where every S < 0, R is to be least: its minimum over the hull bounds it, and branch and bound closes what is left
+  between the hull and the best matching (`parametric_small`).
 
-Every bound is recomputed from the multipliers of its linear program by weak duality (`causalopt.solving.certificate`).
+Every bound is recomputed from the multipliers of its linear program by weak duality (`FlowGraph.proven`), or is a sum
+of least squares over units.
 """
 
 from __future__ import annotations

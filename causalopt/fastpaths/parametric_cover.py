@@ -39,8 +39,9 @@ MOST_BOUNDS = 2000
 #: How far around a mean an assignment is to cover others, in standard deviations of the differences at the best Z.
 REACH = 3.0
 
-#: An assignment takes all pairs, from its last basis, where more than this share of them is in the window, and where
-#: they are not many; but not where the window is so narrow that differences would lose their digits.
+#: An assignment takes all pairs, from its last basis, where more than this share of them is in the window, where they
+#: are not many, and for the sake of other n; but not where the window is so narrow that differences would lose their
+#: digits.
 FEW = 0.5
 MANY = 1000
 NARROW = 1e-2
@@ -128,6 +129,8 @@ def gaps(low: Floats, high: Floats, first: float, last: float) -> tuple[Floats, 
     >>> gaps(np.array([4.0, 1.0, 1.5]), np.array([5.0, 2.0, 3.0]), 0.0, 9.0)
     (array([0., 3., 5.]), array([1., 4., 9.]))
     """
+    some = low < high
+    low, high = low[some], high[some]
     order = np.argsort(low)
     start = np.maximum.accumulate(np.append(first, high[order]))
     stop = np.minimum(np.append(low[order], last), last)
@@ -263,30 +266,29 @@ class Cover:
         return mean, float(start[gap]), float(stop[gap])
 
     def look(self, mean: float, start: float, stop: float) -> None:
-        """Cover a gap, or a part of it, by an assignment; give it up where that proves nothing of it."""
+        """Cover a gap, or a part of it, by an assignment; give up what is near the mean where that proves nothing."""
         self.here = mean
         q = self.n / self.level**2
         m = mean * (1 + q)
-        window = np.sqrt(self.n * (self.n - 1)) / self.z * (1 + 1e-9)
+        deviation = float(np.sqrt(q)) * mean
+        first, last = max(mean - REACH * deviation, 0.0), mean + REACH * deviation
         # One difference off the mean by x has the others off by x together: W >= x^2 n / (n - 1).
+        window = np.sqrt(self.n * (self.n - 1)) / self.z * (1 + 1e-9)
         delta = self.side.delta
-        reach = REACH * np.sqrt(q) * mean
-        start, stop = max(start, mean - reach), min(stop, mean + reach)
-        arcs = np.flatnonzero((delta >= start - window * stop) & (delta <= stop + window * stop))
-        if window * stop > NARROW and (len(arcs) > FEW * len(delta) or len(delta) <= MANY):
-            better = self.assign(m)
-        else:
-            better = False
+        arcs = np.flatnonzero(
+            (delta >= min(first * (1 - window), last * (1 - window))) & (delta <= last * (1 + window))
+        )
+        few = len(arcs) <= FEW * len(delta) and len(delta) > MANY and not self.side.is_one_of_many
+        if few or window * last <= NARROW:
             found = self.side.around(m, arcs)
             f = np.inf if found is None else found.f
-            self.bounds = self.bounds.with_f(np.array([m]), np.array([f]), start, stop)
-            if found is not None:
-                better = self.note(found.point)
-        if better:
-            return
+            self.bounds = self.bounds.with_f(np.array([m]), np.array([f]), first, last)
+            better = found is not None and self.note(found.point)
+        else:
+            better = self.assign(m)
         low, high = self.bounds.covered(self.level)
-        if min(high[-1], stop) - max(low[-1], start) <= 1e-9 * (stop - start):
-            self.given_up.append((start, stop))
+        if not better and min(high[-1], stop) - max(low[-1], start) <= 1e-9 * min(stop - start, deviation):
+            self.given_up.append((max(start, mean - 0.5 * deviation), min(stop, mean + 0.5 * deviation)))
 
     def assign(self, m: float) -> bool:
         """Solve an assignment of all pairs, keep its bound, and say whether it found a better matching."""

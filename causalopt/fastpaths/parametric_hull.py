@@ -13,7 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
-from causalopt.modeling.program import Ints
+from causalopt.modeling.program import Floats, Ints
 
 #: Relative difference of Z up to which two values are the same: what is left of double precision.
 EXACT = 1e-9
@@ -159,6 +159,12 @@ class Relaxation:
     ends: tuple[Point, Point]
     share: float
     points: tuple[Point, ...]
+
+    @property
+    def mixture(self) -> Floats:
+        """The flow at which the least R is attained, a mixture of those of the ends."""
+        mixture: Floats = (1 - self.share) * self.ends[0].flow + self.share * self.ends[1].flow
+        return mixture
 
 
 def hull_minimum(ask: Ask, cutoff: float = np.inf, between: tuple[float, float] = (0.0, np.inf)) -> Relaxation | None:

@@ -72,7 +72,7 @@ class Side:
     sign : int
         1 for the largest Z, -1 for the least.
     known : Known, optional
-        What is known of this side from another n.
+        What is known of this side from another n, and is to be known of the next.
     """
 
     def __init__(self, network: PairNetwork, n: int, sign: int, known: Known | None = None) -> None:
@@ -80,6 +80,7 @@ class Side:
         self.delta: Floats = sign * network.delta / network.scale
         self.square: Floats = self.delta * self.delta
         self.known = known or Known(network)
+        self.is_one_of_many = known is not None
         self.evaluations = 0
 
     def mirrored(self) -> Side:

@@ -174,6 +174,9 @@ def smallest(side: Side, effort: Effort) -> tuple[Point, float, int, str]:
             continue
         children = _children(side, rest, relaxation)
         if children is None:  # the mixture is a matching itself
+            mixture = side.point(np.round(relaxation.mixture).astype(np.int64))
+            if mixture.ratio < least:
+                best, least = mixture, mixture.ratio
             floor = min(floor, bound)
             continue
         for child in children:
@@ -186,14 +189,13 @@ def smallest(side: Side, effort: Effort) -> tuple[Point, float, int, str]:
 
 def _children(side: Side, node: Node, relaxation: Relaxation) -> tuple[Node, Node] | None:
     """Divide a node by its S where that is of many sizes, else by an arc that the mixture uses in part."""
-    (first, last), share = relaxation.ends, relaxation.share
+    (first, last), mixture = relaxation.ends, relaxation.mixture
     low, high = node.between
     if high > WIDE * low:
-        at = (1 - share) * first.s + share * last.s
+        at = float(side.delta @ mixture)
         if not low + 0.25 * (high - low) < at < high - 0.25 * (high - low):
             at = 0.5 * (low + high)
         return node.split(at)
-    mixture = (1 - share) * first.flow + share * last.flow
     part: Floats = np.abs(mixture - np.round(mixture))
     part[first.flow == last.flow] = 0.0
     if not part.max(initial=0.0) > 1e-9:

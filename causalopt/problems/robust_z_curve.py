@@ -133,7 +133,8 @@ def curve(
 ) -> RobustZCurve:
     """Solve a problem for several numbers of pairs, smallest first; by default for all.
 
-    `parametric` starts each from the last one's basis. Interrupted, what was solved is returned, with a warning.
+    `parametric` starts each from what is known of the last: basis, best matching and bounds. Interrupted, what was
+    solved is returned, with a warning.
     """
     checked = _numbers("curve" if numbers is None else numbers, problem.graph)
     rows: list[dict[str, Any]] = []
