@@ -114,6 +114,7 @@ class FlowSession:
         self._base = np.zeros(nodes)  # a_i
         self._slope = np.concatenate([np.ones(r), np.zeros(c + 1)])  # b_i
         self._mu = 0.0
+        self._fresh = True
 
     def solve(self, weights: Floats, n: int) -> Flow:
         """Return the heaviest flow of n pairs; where there are not as many, the heaviest of as many as there are."""
@@ -123,6 +124,9 @@ class FlowSession:
         self._cost[: self.n_pairs] /= -scale
         # Dearer than any alternating path is worth, so that a missing pair is never preferred to a found one.
         self._cost[self._artificial] = 2.0 * (min(self.n_suppliers, self.n_receivers) + 2)
+        if self._fresh:
+            self._fresh = False
+            self._take_greedily(weights)
         pivots = 0
         while True:
             self._refresh()
@@ -155,8 +159,44 @@ class FlowSession:
         self._parent_arc = [m + i for i in range(hub)] + [-1]
         self._tree = [{m + i} for i in range(hub)] + [set()]
         self._link = self._artificial
+        self._fresh = True
         self._counts[self._artificial] = 1.0
         self._flow[self._artificial] = self._limit[self._artificial] = n
+
+    def _take_greedily(self, weights: Floats) -> None:
+        """Take the heaviest pairs first, as many as there is room for, off the artificial arc of a new basis.
+
+        Each arc that is taken uses up one of its ends, or itself. An end that is used up no longer hangs by the hub but
+        by that arc, under the other end, which still hangs by the hub.
+        """
+        m, artificial = self.n_pairs, self._artificial
+        flow, limit, source, target = self._flow, self._limit, self._source, self._target
+        left = flow[artificial]
+        for arc in np.argsort(-weights, kind="stable").tolist():
+            if left == 0:
+                break
+            i, j = source[arc], target[arc]
+            room_i, room_j = limit[m + i] - flow[m + i], limit[m + j] - flow[m + j]
+            taken = min(room_i, room_j, limit[arc])
+            if taken <= 0:
+                continue
+            if taken > left:
+                break
+            flow[arc] = taken
+            flow[m + i] += taken
+            flow[m + j] += taken
+            left -= taken
+            if taken < min(room_i, room_j):
+                self._state[arc] = -1.0
+                continue
+            used, other = (i, j) if room_i <= room_j else (j, i)
+            self._state[arc] = 0.0
+            self._state[m + used] = -1.0
+            self._tree[used].discard(m + used)
+            self._tree[used].add(arc)
+            self._tree[other].add(arc)
+            self._parent[used], self._parent_arc[used] = other, arc
+        flow[artificial] = limit[artificial] = left
 
     # ---- potentials ----
 

@@ -226,7 +226,7 @@ class Cover:
         deviation = np.sqrt(q) * stop  # of the differences of a matching of that mean and the best Z
         known = np.sort(self.sampled) / (1 + q)
         fresh = np.searchsorted(known, start) == np.searchsorted(known, stop)
-        chosen = np.flatnonzero(fresh & (stop - start > 0.5 * deviation))[:MOST_MEANS]
+        chosen = np.flatnonzero(fresh & (stop - start > 0.01 * deviation))[:MOST_MEANS]
         return start[chosen], stop[chosen]
 
     def sample(self, means: Floats, start: Floats, stop: Floats) -> bool:
