@@ -10,6 +10,9 @@ import numpy as np
 from causalopt.fastpaths.network_simplex_flow import Flow, FlowSession
 from causalopt.modeling.program import Floats, Ints
 
+#: Rounding of a sum, relative to the sum of its terms' sizes.
+ROUNDING = 4 * float(np.finfo(float).eps)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FlowGraph:
@@ -80,6 +83,11 @@ class FlowGraph:
         reduced -= flow.count
         bound = self.supply @ flow.supplier + self.capacity @ flow.receiver + n * flow.count
         return float(bound + self.limit @ np.maximum(reduced, 0.0)), reduced
+
+    def rounding(self, n: int, flow: Flow) -> float:
+        """Return how far rounding may have taken the bound of `proven` down."""
+        ends = self.supply @ flow.supplier + self.capacity @ flow.receiver  # no multiplier of an end is negative
+        return float(ROUNDING * (ends + n * abs(flow.count)))
 
     def restricted(self, arcs: Ints, lower: Ints | None = None, upper: Ints | None = None) -> FlowGraph | None:
         """Return the graph of some arcs alone, and of the ends that they join.

@@ -36,6 +36,9 @@ MOST_MEANS = 512
 #: Bounds kept for the next n.
 MOST_BOUNDS = 2000
 
+#: Rounding of a mean, relative to it: intervals end so much earlier, and windows so much later.
+ROUNDING = 1e-15
+
 #: How far around a mean an assignment is to cover others, in standard deviations of the differences at the best Z.
 REACH = 3.0
 
@@ -108,6 +111,8 @@ class Bounds:
         some = square >= 0
         radius = np.sqrt(np.where(some, square, 0.0) / (1 + q))
         centre = self.m / (1 + q)
+        radius -= ROUNDING * np.abs(centre)
+        some &= radius > 0
         low = np.where(some, np.maximum(centre - radius, self.first), np.inf)
         return low, np.where(some, np.minimum(centre + radius, self.last), -np.inf)
 
@@ -275,9 +280,8 @@ class Cover:
         # One difference off the mean by x has the others off by x together: W >= x^2 n / (n - 1).
         window = np.sqrt(self.n * (self.n - 1)) / self.z * (1 + 1e-9)
         delta = self.side.delta
-        arcs = np.flatnonzero(
-            (delta >= min(first * (1 - window), last * (1 - window))) & (delta <= last * (1 + window))
-        )
+        least, most = min(first * (1 - window), last * (1 - window)), last * (1 + window)
+        arcs = np.flatnonzero((delta >= least - ROUNDING * last) & (delta <= most + ROUNDING * last))
         few = len(arcs) <= FEW * len(delta) and len(delta) > MANY and not self.side.is_one_of_many
         if few or window * last <= NARROW:
             found = self.side.around(m, arcs)

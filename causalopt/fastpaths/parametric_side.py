@@ -132,7 +132,8 @@ class Side:
         if arcs is not None:
             flow = np.zeros(self.network.size, dtype=np.int64)
             flow[arcs] = answer.x
-        bound, count = graph.proven(weights, n, answer)[0] * unit, answer.count * unit
+        bound = (graph.proven(weights, n, answer)[0] + graph.rounding(n, answer)) * unit
+        count = answer.count * unit
         if near:
             return Around(-bound, n * m * m + bound, count + m * m, self.point(flow))
         return Around(n * m * m - bound, bound, count, self.point(flow))

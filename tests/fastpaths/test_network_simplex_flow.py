@@ -97,3 +97,20 @@ def test_solving_again_from_the_optimum_takes_no_pivot():
     assert session.solve(weights, 12).pivots > 0
     assert session.solve(weights, 12).pivots == 0
     assert session.solve(weights, 13).pivots < FlowSession(ones, ones, i, j).solve(weights, 13).pivots
+
+
+def test_a_new_session_begins_with_the_heaviest_pairs():
+    """Where greed is right, what is left are pivots that move no flow; in any case fewer than from nothing."""
+    i, j = (a.ravel() for a in np.meshgrid(np.arange(40), np.arange(40), indexing="ij"))
+    ones = np.ones(40, dtype=np.int64)
+    rng = np.random.default_rng(0)
+    for n in (10, 30, 40):
+        weights = rng.normal(size=len(i))
+        fresh, empty = FlowSession(ones, ones, i, j), FlowSession(ones, ones, i, j)
+        empty._fresh = False
+        first, second = fresh.solve(weights, n), empty.solve(weights, n)
+        assert weights @ first.x == pytest.approx(weights @ second.x)
+        assert first.pivots < second.pivots
+    diagonal = np.where(i == j, 10.0 + i, rng.random(len(i)))
+    flow = FlowSession(ones, ones, i, j).solve(diagonal, 25)
+    assert (i[flow.x > 0] == j[flow.x > 0]).all() and i[flow.x > 0].min() == 15
