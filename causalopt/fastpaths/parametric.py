@@ -91,6 +91,7 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
         side.known.remember(side.n, best, largest_mean, cover.bounds)
         stopped = "" if ended else "time"
         return Extreme(best.flow, side.z(best), bound, evaluations=side.evaluations - before, stopped=stopped)
+    side.known.m = np.nan  # nor will more pairs have a positive sum
     if best.s >= -1e-14 * side.n:
         return Extreme(best.flow, 0.0, 0.0, evaluations=side.evaluations - before)
     mirror = side.mirrored()
