@@ -82,12 +82,15 @@ class RowBlock:
     tolerance: Floats
 
 
-def group_block(group: Group, tolerance: Floats) -> RowBlock:
-    """Return the rows that balance one group: sums over its units, within tolerances, and the sum of weights."""
+def group_block(group: Group, tolerance: Floats, *, dependent: bool = False) -> RowBlock:
+    """Return the rows that balance one group: sums over its units, within tolerances, and the sum of weights.
+
+    Exact rows that follow from others are left out, but for where they are asked for.
+    """
     factor = group.unit * group.size
     half = np.append(tolerance * factor, 0.0)
     centre = np.append(np.zeros(len(tolerance)), float(group.size))
-    kept = independent_rows(group.rows, tolerance)
+    kept = np.arange(len(group.rows)) if dependent else independent_rows(group.rows, tolerance)
     kept = kept[np.isfinite(half[kept])]
     data = group.rows if len(kept) == len(group.rows) else group.rows[kept]
     half, centre = half[kept], centre[kept]

@@ -11,9 +11,11 @@ from match_cases import matchings
 import causalopt as co
 from causalopt.fastpaths import dual_newton
 from causalopt.matching import MatchGraph
-from causalopt.problems.balance_explain import collinear, parts
+from causalopt.problems.balance_elastic import NONE, Elastic, parts
+from causalopt.problems.balance_explain import collinear
 from causalopt.problems.factorial_explain import smallest_extra
 from causalopt.problems.matching_explain import blocking_table, deficient_units
+from causalopt.solving.elastic import least_relaxation
 from causalopt.solving.verify import scaled_violations
 from causalopt.solving.words import rounded_down, rounded_up
 
@@ -125,9 +127,7 @@ def test_a_large_problem_is_explained_only_when_asked(monkeypatch):
     x, t = shifted(by=4.0)
     solved = []
     monkeypatch.setattr(
-        balance_explain,
-        "least_relaxation",
-        lambda *a, real=balance_explain.least_relaxation, **k: solved.append(1) or real(*a, **k),
+        balance_explain, "Elastic", lambda part, real=balance_explain.Elastic: solved.append(1) or real(part)
     )
     error = explained(co.BalanceProblem(x, t, tolerance=0.01))
     assert not solved and "computed when you look at it" in str(error)
@@ -138,9 +138,82 @@ def test_the_elastic_program_agrees_with_the_certificates_of_dual_newton():
     for seed in range(6):
         x, t = shifted(seed, by=1.5 + 0.5 * seed)
         problem = co.BalanceProblem(x, t, tolerance=0.02)
-        found = parts(problem)[0].extra(np.ones(3, dtype=bool))
+        with Elastic(parts(problem)[0]) as live:
+            total = live.jointly().sum()
         answer = dual_newton.solve(problem.separable()[0][1])
-        assert (found.total > 1e-7) == (answer.termination.reason.value == "infeasible")
+        assert (total > 1e-7) == (answer.termination.reason.value == "infeasible")
+
+
+def from_scratch(part, elastic, side=None):
+    """Return the least extra tolerance of some, or of one bound on the weights, by a linear program of its own."""
+    problem, p = part.problem, len(part.problem.names)
+    blocks = part.whole_blocks()
+    rows, lower, upper, give = [], [], [], []
+    for k, block in enumerate(blocks):
+        for row, q, low, high in zip(block.data, block.kept, block.lower, block.upper, strict=True):
+            wide = np.zeros(problem.n_weights)
+            wide[block.start : block.start + len(row)] = row
+            rows.append(wide), lower.append(low), upper.append(high)
+            give.append(np.zeros(len(part.tolerance)))
+            if q < p:
+                give[-1][k * p + q] = block.factor[q] * elastic[k * p + q]
+    own = {"lower": problem.lower, "upper": problem.upper}
+    if side is None:
+        program = co.Program.from_arrays(np.zeros(problem.n_weights), rows, lower, upper, *own.values())
+        found = least_relaxation(program, np.array(give), upper=np.where(elastic, np.inf, 0.0), solver="highs")
+        return None if found is None else found.extra
+    n, inside = problem.n_weights, np.concatenate([np.arange(b.start, b.start + b.data.shape[1]) for b in blocks])
+    one = np.eye(n)[np.unique(inside)]
+    at = np.full(len(one), own[side])
+    free = np.full(len(one), np.inf)
+    low, high = (at, free) if side == "lower" else (-free, at)
+    own[side] = -np.inf if side == "lower" else np.inf
+    program = co.Program.from_arrays(
+        np.zeros(n), np.vstack([rows, one]), [*lower, *low], [*upper, *high], *own.values()
+    )
+    found = least_relaxation(program, np.repeat([0.0, 1.0], [len(rows), len(one)])[:, None], solver="highs")
+    return None if found is None else found.total
+
+
+def hard_problems():
+    """Yield problems without weights of every kind."""
+    for seed in range(4):
+        x, t = shifted(seed, by=1.5 + seed)
+        yield co.BalanceProblem(x, t, tolerance=0.02)
+        yield co.BalanceProblem(x, t, tolerance={"a": 0.0, "b": 0.05, "c": 0.3}, upper=2.0 + seed)
+        yield co.BalanceProblem(x * [1e-3, 1.0, 50.0], t, tolerance=0.0, scale="raw", lower=0.2, upper=4.0)
+        yield co.BalanceProblem(x, t, estimand="ATE", tolerance=0.01, upper=1.5)
+        group = np.repeat([0, 1, 2], [15, 15, 10])
+        yield co.BalanceProblem(x, group, estimand="ATE", tolerance=np.inf, between=0.001, upper=1.4)
+        kinds = x.assign(kind=pd.Categorical(np.resize(list("uvvw"), len(x))))
+        yield co.BalanceProblem(kinds, t, tolerance=0.0, upper=3.0)
+
+
+def test_one_live_program_answers_as_a_program_of_its_own_for_each_question():
+    kinds = {"none alone": 0, "one alone": 0, "no bound": 0, "a bound": 0}
+    for problem in hard_problems():
+        for part in parts(problem):
+            tolerance = part.tolerance
+            with Elastic(part) as live:
+                jointly = live.jointly()
+                assert jointly.sum() == pytest.approx(from_scratch(part, np.isfinite(tolerance)).sum(), abs=1e-9)
+                if jointly.sum() <= NONE:
+                    continue
+                for k in np.flatnonzero(np.isfinite(tolerance)):
+                    expected = from_scratch(part, np.arange(len(tolerance)) == k)
+                    found = live.alone(k)
+                    assert found == np.inf if expected is None else found == pytest.approx(expected[k], abs=1e-9)
+                    kinds["none alone" if expected is None else "one alone"] += 1
+                for side in ("lower", "upper"):
+                    at = getattr(problem, side)
+                    if not np.isfinite(at):
+                        continue
+                    extra = from_scratch(part, np.zeros(len(tolerance)), side)
+                    found = live.bound(side)
+                    expected = np.inf if extra is None else extra
+                    assert abs(found - at) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+                    kinds["no bound" if extra is None else "a bound"] += 1
+    assert min(kinds.values()) >= 4, kinds
 
 
 # ---- factorial ----
