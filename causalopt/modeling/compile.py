@@ -45,7 +45,7 @@ _PASSIVE = {
 }
 
 
-def compile_model(model: Any) -> Program:
+def compile_model(model: Any, *, objective: bool = True) -> Program:
     """Compile the active part of a Pyomo model (or block) to a `Program`.
 
     Untouched array-backed components are concatenated as arrays; everything else goes through Pyomo's standard
@@ -54,6 +54,8 @@ def compile_model(model: Any) -> Program:
     Parameters
     ----------
     model : pyomo.environ.ConcreteModel or Block
+    objective : bool
+        Whether to compile the objective; without, every cost is zero and the model need not have one.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def compile_model(model: Any) -> Program:
     if not model.is_constructed():
         raise DataError("The model is abstract: create an instance first (model.create_instance()).")
     _refuse_unsupported(model)
-    objective = _active_objective(model)
+    goal = _active_objective(model) if objective else None
     columns = _Columns(model)
     representation = _Representation(columns)
     rows = _Rows(columns, representation)
@@ -91,11 +93,13 @@ def compile_model(model: Any) -> Program:
         if not constraint.is_reference():
             rows.add(constraint)
     cost = _Cost(columns, representation)
-    cost.add_objective(objective)
+    if goal is not None:
+        cost.add_objective(goal)
     # Only now are all columns known: a constraint may use variables that are declared elsewhere.
     lower, upper, integer = columns.arrays()
     matrix, row_lower, row_upper = rows.arrays()
     linear, quadratic = cost.arrays()
+    maximize = goal is not None and goal.sense == pyo.maximize
     program = Program(
         c=linear,
         A=matrix,
@@ -106,8 +110,8 @@ def compile_model(model: Any) -> Program:
         integer=integer,
         Q=quadratic,
         constant=cost.constant,
-        maximize=objective.sense == pyo.maximize,
-        convex=cost.convex(maximize=objective.sense == pyo.maximize),
+        maximize=maximize,
+        convex=cost.convex(maximize=maximize),
         columns=tuple(columns.groups),
         rows=tuple(rows.groups),
     )

@@ -22,6 +22,9 @@ LISTED = 1e-7
 #: Bounds of integer variables are rounded inwards by no more than this.
 WHOLE = 1e-9
 
+#: Of what contradicts itself, as many are told in words.
+SHOWN = 3
+
 COLUMNS = ["constraint", "index", "side", "asked", "needed", "gives way by"]
 
 
@@ -73,7 +76,8 @@ def explain_infeasibility(
     Parameters
     ----------
     problem_or_model : Problem, pyomo.environ.ConcreteModel, Block or Program
-        A model with constraints of your own, for example. Its objective plays no part.
+        A model with constraints of your own, for example. Its objective plays no part: it may be of any kind, or
+        missing.
     solver : str
         Any backend; where it does not take linear programs of this size, an open-source one stands in.
     formulation : str, optional
@@ -90,14 +94,15 @@ def explain_infeasibility(
     The least total change is found by a linear program with one more variable and two more rows a constraint (see
     `causalopt.solving.elastic`): it takes about as long as to find a feasible point, and nothing is computed before
     you ask. There may be other changes of the same total. Bounds of variables give way only where they contradict
-    themselves: crossed, or without a whole number between them. These are then constraints like the others.
+    themselves: crossed, or without a whole number between them. These are then constraints like the others. A
+    constraint or variable that contradicts itself is named in the words, with its two numbers.
 
     Raises
     ------
     UnsupportedProblem
         For a model that does not compile: its nonlinear part is named.
     DataError
-        Where no change was found within the time limit.
+        Where no change was found within the time limit, and for a constraint that asks for infinity.
 
     Examples
     --------
@@ -115,8 +120,9 @@ def explain_infeasibility(
         budget       upper    5.0     7.0           2.0
     """
     program = _program_of(problem_or_model, formulation)
-    crossed = np.flatnonzero(_crossed(program))
-    open_rows = _with_bounds_as_rows(program, crossed)
+    crossed, empty = np.flatnonzero(program.row_lower > program.row_upper), np.flatnonzero(_crossed(program))
+    contradictions = [_self_contradiction(program, i) for i in [*crossed.tolist(), *(program.n_rows + empty).tolist()]]
+    open_rows, owner = _with_sides_apart(program, crossed, empty)
     size = np.asarray(abs(open_rows.A).max(axis=1).toarray()).ravel() if open_rows.n_rows else np.empty(0)
     size = np.where(size > 0, size, 1.0)
     found = least_relaxation(open_rows, sp.diags_array(size, format="csr"), solver=solver, time_limit=time_limit)
@@ -129,15 +135,11 @@ def explain_infeasibility(
         ("upper", open_rows.row_upper, activity - open_rows.row_upper),
     ):
         for i in np.flatnonzero((found.extra > LISTED) & (by > LISTED * size)).tolist():
-            name = (
-                _name(program.rows, i, "row")
-                if i < program.n_rows
-                else _name(program.columns, int(crossed[(i - program.n_rows) % len(crossed)]), "column")
-            )
-            rows.append((*name, side, float(bound[i]), float(activity[i]), float(by[i])))
+            rows.append((*_name(program, int(owner[i])), side, float(bound[i]), float(activity[i]), float(by[i])))
     table = pd.DataFrame(rows, columns=COLUMNS)
     proof = found.result.verification.proof if found.result.verification and found.is_least else Proof.NONE
-    words = _words(table, found, proof, "constraints and bounds of variables" if len(crossed) else "constraints")
+    what = "constraints and bounds of variables" if len(empty) else "constraints"
+    words = _words(table, found, proof, what, contradictions)
     return Infeasibility(table, found.total, found.without_integrality, proof, found.result.solver, found.x, words)
 
 
@@ -146,7 +148,8 @@ def _program_of(source: Any, formulation: str | None) -> Program:
         return source
     from causalopt.modeling.compile import compile_model
 
-    return compile_model(source.build(formulation) if hasattr(source, "fast_paths") else source)
+    model = source.build(formulation) if hasattr(source, "fast_paths") else source
+    return compile_model(model, objective=False)
 
 
 def _crossed(program: Program) -> Bools:
@@ -157,24 +160,42 @@ def _crossed(program: Program) -> Bools:
     )
 
 
-def _with_bounds_as_rows(program: Program, columns: Ints) -> Program:
-    """Return the program with the bounds of some columns as rows, each side one of its own, which can give way."""
-    k, infinite = len(columns), np.full(len(columns), np.inf)
-    if not k:
-        return program
-    lower, upper = program.lower.copy(), program.upper.copy()
-    identity = sp.csr_matrix((np.ones(k), (np.arange(k), columns)), shape=(k, program.n_columns))
-    matrix = sp.vstack([program.A, identity, identity], format="csr")
-    row_lower = np.concatenate([program.row_lower, lower[columns], -infinite])
-    row_upper = np.concatenate([program.row_upper, infinite, upper[columns]])
-    lower[columns], upper[columns] = -np.inf, np.inf
-    return program.replace(
-        A=matrix, row_lower=row_lower, row_upper=row_upper, lower=lower, upper=upper, rows=(), columns=()
+def _with_sides_apart(program: Program, crossed: Ints, empty: Ints) -> tuple[Program, Ints]:
+    """Return the program with each side of some rows, and of the bounds of some columns, a row that can give way.
+
+    The second tells the row of the original that each row stands for, or, from the number of its rows on, the column.
+    """
+    endless = np.flatnonzero(np.isposinf(program.row_lower) | np.isneginf(program.row_upper))
+    if len(endless):
+        raise DataError(f"{_called(program, int(endless[0]))} asks for infinity: no finite change meets it.")
+    k = len(empty)
+    if not k + len(crossed):
+        return program, np.arange(program.n_rows)
+    lower, upper, row_upper = program.lower.copy(), program.upper.copy(), program.row_upper
+    identity = sp.csr_matrix((np.ones(k), (np.arange(k), empty)), shape=(k, program.n_columns))
+    below, above = np.full(len(crossed) + k, -np.inf), np.full(k, np.inf)
+    lows = np.concatenate([program.row_lower, lower[empty], below])
+    highs = np.concatenate([row_upper, above, row_upper[crossed], upper[empty]])
+    highs[crossed] = np.inf
+    lower[empty], upper[empty] = -np.inf, np.inf
+    apart = program.replace(
+        A=sp.vstack([program.A, identity, program.A[crossed], identity], format="csr"),
+        row_lower=lows,
+        row_upper=highs,
+        lower=lower,
+        upper=upper,
+        rows=(),
+        columns=(),
     )
+    columns = program.n_rows + empty
+    return apart, np.concatenate([np.arange(program.n_rows), columns, crossed, columns])
 
 
-def _name(groups: Sequence[tuple[Any, int, int]], position: int, otherwise: str) -> tuple[str, Any]:
-    """Return the name and index, in the model, of a row or column."""
+def _name(program: Program, position: int) -> tuple[str, Any]:
+    """Return the name and index, in the model, of a row, or of a column, which are counted from the rows on."""
+    is_row = position < program.n_rows
+    groups: Sequence[tuple[Any, int, int]] = program.rows if is_row else program.columns
+    position -= 0 if is_row else program.n_rows
     from causalopt.modeling.components import is_untouched
 
     for component, first, count in groups:
@@ -185,14 +206,34 @@ def _name(groups: Sequence[tuple[Any, int, int]], position: int, otherwise: str)
                 return component.parent_component().name, component.index()
             indexed = hasattr(component, "is_indexed") and component.is_indexed()
             return component.name, list(component.keys())[position - first] if indexed else ""
-    return otherwise, position
+    return "row" if is_row else "column", position
 
 
-def _words(table: pd.DataFrame, found: Relaxation, proof: Proof, what: str) -> str:
+def _called(program: Program, position: int) -> str:
+    name, index = _name(program, position)
+    return name if index == "" else f"{name}[{index}]"
+
+
+def _self_contradiction(program: Program, position: int) -> str:
+    """Return in a sentence why no value meets both sides of a row, or of the bounds of a column."""
+    column, name = position - program.n_rows, _called(program, position)
+    if column < 0:
+        low, high = program.row_lower[position], program.row_upper[position]
+    else:
+        low, high = program.lower[column], program.upper[column]
+    if low > high:
+        return f"{name} contradicts itself: its lower bound {low:.10g} exceeds its upper bound {high:.10g}."
+    return f"{name} contradicts itself: no whole number lies between its bounds {low:.10g} and {high:.10g}."
+
+
+def _words(table: pd.DataFrame, found: Relaxation, proof: Proof, what: str, contradictions: Sequence[str]) -> str:
     if not len(table):
         return "All constraints can be met: nothing has to give way."
     listed = ", ".join(table["constraint"].unique()[:4]) + (", ..." if table["constraint"].nunique() > 4 else "")
-    text = f"No point meets all {what}. What gives way in the least total change, {found.total:.4g}: {listed}."
+    shown = [f"No point meets all {what}.", *contradictions[:SHOWN]]
+    if len(contradictions) > SHOWN:
+        shown.append(f"So do {len(contradictions) - SHOWN:,} more.")
+    text = f"{' '.join(shown)} What gives way in the least total change, {found.total:.4g}: {listed}."
     if found.without_integrality <= LISTED:
         text += " It is whole numbers that stand in the way: with fractions, every constraint could be met as it is."
     elif found.without_integrality < found.total * (1 - 1e-6):

@@ -16,6 +16,7 @@ from pyomo.contrib.solver.common.results import TerminationCondition
 from pyomo.core.expr import LinearExpression
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+import causalopt as co
 from causalopt.modeling.compile import compile_model, load_values
 from causalopt.modeling.components import ArrayConstraint, ArrayCost, ArrayObjective, ArrayVar, is_untouched
 
@@ -315,3 +316,16 @@ def test_the_program_has_the_optimum_that_pyomo_finds_for_the_plain_model(spec):
             TerminationCondition.provenInfeasible,
             TerminationCondition.infeasibleOrUnbounded,
         }
+
+
+def test_without_objective_the_rows_are_the_same_and_every_cost_is_zero():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([1, 2], bounds=(0, 1))
+    m.c = pyo.Constraint(expr=m.x[1] + 2 * m.x[2] <= 2)
+    with pytest.raises(co.DataError, match="exactly one active objective"):
+        compile_model(m)
+    bare = compile_model(m, objective=False)
+    m.o = pyo.Objective(expr=m.x[1] ** 2 - m.x[2], sense=pyo.maximize)
+    whole = compile_model(m)
+    assert (bare.A != whole.A).nnz == 0 and (bare.row_upper == whole.row_upper).all()
+    assert not bare.c.any() and bare.Q is None and not bare.maximize and bare.problem_class is co.ProblemClass.LP

@@ -129,6 +129,69 @@ def test_constraints_are_named_as_in_the_model():
     assert not fine and fine.total == 0 and str(fine) == "All constraints can be met: nothing has to give way."
 
 
+def test_a_model_needs_no_objective_and_any_number_of_them_plays_no_part():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(["a", "b"], bounds=(0, 4))
+    m.demand = pyo.Constraint(["a", "b"], rule=lambda m, k: m.x[k] >= {"a": 7, "b": 1}[k])
+    expected = [["demand", "a", "lower", 7.0, pytest.approx(4.0), pytest.approx(3.0)]]
+    assert co.explain_infeasibility(m).table.values.tolist() == expected
+    m.first = pyo.Objective(expr=m.x["a"])
+    m.second = pyo.Objective(expr=pyo.exp(m.x["b"]), sense=pyo.maximize)
+    assert co.explain_infeasibility(m).table.values.tolist() == expected
+    problem = co.BalanceProblem(np.arange(12.0).reshape(6, 2) % 5, [0, 1] * 3, tolerance=9.0)
+    m = pyo.ConcreteModel()
+    problem.attach(m)  # a cost, but no objective
+    assert not co.explain_infeasibility(m)
+    m.cap = pyo.Constraint(expr=m.weights[0] + m.weights[1] + m.weights[2] <= 1)
+    found = co.explain_infeasibility(m)
+    assert found.total == pytest.approx(2.0) and set(found.table["constraint"]) <= {"cap", "balance"}
+
+
+def test_constraints_and_variables_that_contradict_themselves_are_named_with_their_numbers():
+    m = pyo.ConcreteModel()
+    m.least = pyo.Param(["a", "b"], initialize={"a": 5.25, "b": 1.0}, mutable=True)
+    m.x = pyo.Var(["a", "b"], bounds=(0, 40))
+    m.band = pyo.Constraint(["a", "b"], rule=lambda m, k: (m.least[k], m.x[k], 3))
+    m.total = pyo.Constraint(expr=2 * m.x["a"] + m.x["b"] <= 60)
+    found = co.explain_infeasibility(m)
+    assert "band[a] contradicts itself: its lower bound 5.25 exceeds its upper bound 3." in found.words
+    assert "band[b]" not in found.words and "allow more time" not in found.words
+    assert found.total == pytest.approx(2.25) and found.proof is Proof.CERTIFIED
+    assert set(found.table["constraint"]) == {"band"} and set(found.table["index"]) == {"a"}
+    assert found.table["gives way by"].sum() == pytest.approx(2.25)
+    m.x["b"].setlb(50)
+    m.n = pyo.Var(bounds=(0.2, 0.7), within=pyo.Integers)
+    words = co.explain_infeasibility(m).words
+    assert "x[b] contradicts itself: its lower bound 50 exceeds its upper bound 40." in words
+    assert "n contradicts itself: no whole number lies between its bounds 0.2 and 0.7." in words
+
+
+def test_a_row_of_a_program_that_contradicts_itself_gives_way_on_either_side():
+    program = co.Program.from_arrays([0.0], [[2.0], [1.0]], [3.0, -np.inf], [1.0, 0.0], -np.inf, np.inf)
+    found = co.explain_infeasibility(program, "highs")
+    # At x = 0 only 2x >= 3 gives way, by 3 over its coefficient 2; every x up to 0.5 costs as much.
+    assert found.total == pytest.approx(1.5)
+    assert "row[0] contradicts itself: its lower bound 3 exceeds its upper bound 1." in found.words
+    wide = {"row_lower": program.row_lower.copy(), "row_upper": program.row_upper.copy()}
+    for _, row in found.table.iterrows():
+        assert row["asked"] == wide["row_" + row["side"]][row["index"]]
+        wide["row_" + row["side"]][row["index"]] = row["needed"]
+    assert co.solve(program.replace(**wide), "highs").is_optimal
+
+
+def test_many_contradictions_are_counted():
+    program = co.Program.from_arrays(np.zeros(6), np.eye(6), 2.0, 1.0)
+    words = co.explain_infeasibility(program).words
+    assert words.count("contradicts itself") == 3 and "So do 3 more." in words
+
+
+@pytest.mark.parametrize("lower, upper", [(np.inf, np.inf), (-np.inf, -np.inf)])
+def test_a_row_that_asks_for_infinity_is_refused_by_name(lower, upper):
+    program = co.Program.from_arrays([0.0], [[1.0], [1.0]], [0.0, lower], [1.0, upper])
+    with pytest.raises(co.DataError, match=r"row\[1\] asks for infinity"):
+        co.explain_infeasibility(program)
+
+
 def test_array_constraints_and_those_added_by_the_user_are_named_by_position():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2))
