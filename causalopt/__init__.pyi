@@ -24,8 +24,6 @@ from causalopt.inference.designs_simulated import KnownCovariance as KnownCovari
 from causalopt.inference.designs_simulated import MahalanobisBalance as MahalanobisBalance
 from causalopt.inference.designs_simulated import Rerandomized as Rerandomized
 from causalopt.inference.designs_simulated import SampledDesign as SampledDesign
-from causalopt.matching import MatchGraph as MatchGraph
-from causalopt.matching import match_graph as match_graph
 from causalopt.modeling.compile import compile_model as compile_model
 from causalopt.modeling.components import ArrayConstraint as ArrayConstraint
 from causalopt.modeling.components import ArrayCost as ArrayCost
@@ -47,6 +45,8 @@ from causalopt.problems.copula_result import CopulaResult as CopulaResult
 from causalopt.problems.factorial import FactorialBalanceProblem as FactorialBalanceProblem
 from causalopt.problems.factorial import factorial_balance as factorial_balance
 from causalopt.problems.factorial_result import FactorialResult as FactorialResult
+from causalopt.problems.matching import MatchGraph as MatchGraph
+from causalopt.problems.matching import match_graph as match_graph
 from causalopt.problems.mcnemar import RobustMcNemarProblem as RobustMcNemarProblem
 from causalopt.problems.mcnemar import RobustMcNemarResult as RobustMcNemarResult
 from causalopt.problems.robust_z import RobustZProblem as RobustZProblem

@@ -109,7 +109,7 @@ def robust_z(
     frame, dropped = complete(frame, [treatment, outcome, *keys, *calipers], reading.missing, [treatment])
     refuse_text(frame, [outcome], categories=False)
     with caught_warnings(dropped) as notes:
-        from causalopt.matching import match_graph
+        from causalopt.problems.matching import match_graph
         from causalopt.problems.matching_explain import with_conditions
         from causalopt.problems.robust_z import RobustZProblem
         from causalopt.problems.robust_z_curve import curve

@@ -7,7 +7,7 @@ Brennan et al. (2025), arXiv:2410.21464, cited as [COP].
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,10 @@ from causalopt.inference.designs_simulated import KnownCovariance
 from causalopt.inference.estimators import Estimator, as_estimator
 from causalopt.inference.weighted import normal_estimate
 from causalopt.modeling.program import Bools, Floats
-from causalopt.problems.copula_result import CopulaResult
-from causalopt.problems.reading import require_columns
 from causalopt.solving.options import unknown_name
+
+if TYPE_CHECKING:
+    from causalopt.problems.copula_result import CopulaResult
 
 
 @dataclasses.dataclass(eq=False)
@@ -237,6 +238,8 @@ def causal_bootstrap(
 
 def _columns(frame: pd.DataFrame, names: Any) -> Any:
     """Return the column of a name, or a DataFrame of the columns of a list of names; None for None."""
+    from causalopt.problems.reading import require_columns
+
     if names is None:
         return None
     several = list(names) if isinstance(names, list | tuple) else None

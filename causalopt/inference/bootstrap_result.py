@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats
-from causalopt.problems.copula_result import CopulaResult
 from causalopt.solving.options import unknown_name
+
+if TYPE_CHECKING:
+    from causalopt.problems.copula_result import CopulaResult
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
 from causalopt.fastpaths import dual_newton
+from causalopt.fastpaths.cell_rows import CellRows, group_by_cell
 from causalopt.inference.propensity import logit_scores
 from causalopt.inference.weighted import normal_estimate
 from causalopt.modeling.program import Floats, Ints
-from causalopt.problems.factorial_design import group_by_cell
-from causalopt.problems.factorial_rows import CellRows, WeightSet
+
+if TYPE_CHECKING:
+    from causalopt.problems.factorial_rows import WeightSet
 
 #: Relative size of the eigenvalues of a regression's moment matrix that count as zero.
 SINGULAR = 1e-11

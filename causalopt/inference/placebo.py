@@ -22,7 +22,6 @@ import pandas as pd
 
 from causalopt.errors import CausaloptError, CausaloptWarning, DataError, OptionError, SolverFailure
 from causalopt.modeling.program import Floats
-from causalopt.problems.synthetic_control_data import label_index
 
 if TYPE_CHECKING:
     from causalopt.problems.synthetic_control import SyntheticControlProblem
@@ -217,6 +216,8 @@ def in_space(
     >>> round(placebo.p_value, 4), len(placebo.table)
     (0.1111, 9)
     """
+    from causalopt.problems.synthetic_control_data import label_index
+
     problem = result.problem
     if len(problem.donors) < 2:
         raise DataError("Placebos take at least two donors, of which each is predicted from the others.")
@@ -282,6 +283,8 @@ def in_time(result: SyntheticControlResult, times: Sequence[Any] | None = None, 
     >>> result.placebo_in_time([6]).table.index.tolist()
     [6]
     """
+    from causalopt.problems.synthetic_control_data import label_index
+
     problem = result.problem
     n_pre = problem.design.n_pre
     before = problem.panel.times[:n_pre]
@@ -317,6 +320,7 @@ def leave_one_out(result: SyntheticControlResult, *, workers: int = 1) -> LeaveO
     >>> bool((table["pre rmspe"] >= table.loc["(none)", "pre rmspe"] - 1e-9).all())
     True
     """
+    from causalopt.problems.synthetic_control_data import label_index
     from causalopt.problems.synthetic_control_result import COUNTS
 
     problem = result.problem

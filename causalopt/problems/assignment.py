@@ -16,11 +16,11 @@ import scipy.sparse as sp
 
 from causalopt.errors import DataError, InfeasibleError, VerificationError
 from causalopt.fastpaths import hungarian, network_simplex
-from causalopt.matching import MatchGraph
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.assignment_data import read_costs
 from causalopt.problems.assignment_result import AssignmentResult
 from causalopt.problems.base import Formulation, Problem
+from causalopt.problems.matching import MatchGraph
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Reason, Result, Solution, Termination
 

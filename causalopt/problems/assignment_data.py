@@ -10,8 +10,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from causalopt.errors import DataError
-from causalopt.matching import MatchGraph
 from causalopt.modeling.program import Floats
+from causalopt.problems.matching import MatchGraph
 from causalopt.problems.reading import refuse_rows
 
 Names = tuple[str, str]

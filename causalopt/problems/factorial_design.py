@@ -438,13 +438,3 @@ def tell_terms(terms: Sequence[Effect], factors: Factors, most: int = 4) -> str:
     """Return terms in words, the first few of them."""
     shown = ", ".join(factors.label(term) for term in terms[:most])
     return shown + (f" and {len(terms) - most} more" if len(terms) > most else "")
-
-
-def group_by_cell(codes: Ints, cells: Ints) -> tuple[Ints, Ints]:
-    """Return the rows of these cells, cell after cell, and where each cell begins (and the last one ends)."""
-    position = np.searchsorted(cells, codes)
-    inside = cells[np.minimum(position, len(cells) - 1)] == codes
-    position = np.where(inside, position, len(cells))
-    counts = np.bincount(position, minlength=len(cells) + 1)[: len(cells)]
-    order = np.argsort(position, kind="stable")[: int(counts.sum())]
-    return order.astype(np.int64), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import CausaloptWarning, DataError
+from causalopt.fastpaths.cell_rows import group_by_cell
 from causalopt.inference.factorial import (
     Sample,
     bootstrap_effects,
@@ -21,8 +22,8 @@ from causalopt.inference.factorial import (
     weighted_effects,
 )
 from causalopt.modeling.program import Floats
-from causalopt.problems.factorial_design import group_by_cell
-from causalopt.problems.factorial_rows import SIDES, model_terms
+from causalopt.problems.factorial_cells import SIDES
+from causalopt.problems.factorial_rows import model_terms
 from causalopt.problems.reading import read_outcome
 from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Result

@@ -17,8 +17,8 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from causalopt.errors import DataError, InfeasibleError
-from causalopt.matching import MatchGraph, match_graph
 from causalopt.modeling.program import Bools, Ints
+from causalopt.problems.matching import MatchGraph, match_graph
 from causalopt.solving.words import plural
 
 #: What the columns of the explanation say.

@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from causalopt.errors import DataError, InfeasibleError, OptionError
-from causalopt.matching import MatchGraph, as_match_graph
 from causalopt.modeling.program import Bools, Floats, Ints, ProblemClass, Program
 from causalopt.problems.base import Formulation, Problem
+from causalopt.problems.matching import MatchGraph, as_match_graph
 from causalopt.problems.reading import refuse_rows
 from causalopt.problems.robust_z import SIDES, _index_of, read_outcome, read_pairs
 from causalopt.problems.robust_z_result import check_level, p_value

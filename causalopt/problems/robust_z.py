@@ -19,9 +19,9 @@ import pandas as pd
 
 from causalopt.errors import DataError, InfeasibleError, OptionError
 from causalopt.fastpaths.parametric_network import PairNetwork
-from causalopt.matching import MatchGraph, as_match_graph
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.base import Formulation, Problem
+from causalopt.problems.matching import MatchGraph, as_match_graph
 from causalopt.problems.reading import refuse_rows
 from causalopt.problems.robust_z_models import Matchings, opposite
 from causalopt.solving.options import SolveOptions, unknown_name

@@ -14,7 +14,7 @@ import pandas as pd
 
 from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
 from causalopt.fastpaths.parametric_side import Known
-from causalopt.matching import MatchGraph, match_graph
+from causalopt.problems.matching import MatchGraph, match_graph
 from causalopt.problems.reading import require_columns
 from causalopt.problems.robust_z import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust_z_result import RobustZResult, check_level

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import causalopt as co
 from causalopt import basis
+from causalopt.fastpaths.cell_rows import CellRows
 from causalopt.problems.factorial_design import (
     contrasts,
     identify,
@@ -18,7 +19,6 @@ from causalopt.problems.factorial_design import (
     up_to_order,
 )
 from causalopt.problems.factorial_explain import smallest_extra
-from causalopt.problems.factorial_rows import CellRows
 from causalopt.solving.backend import get_backend, installed_backends
 from causalopt.solving.words import rounded_up
 

@@ -10,10 +10,10 @@ from match_cases import matchings
 
 import causalopt as co
 from causalopt.fastpaths import dual_newton
-from causalopt.matching import MatchGraph
 from causalopt.problems.balance_elastic import NONE, Elastic, parts
 from causalopt.problems.balance_explain import collinear
 from causalopt.problems.factorial_explain import smallest_extra
+from causalopt.problems.matching import MatchGraph
 from causalopt.problems.matching_explain import blocking_table, deficient_units
 from causalopt.solving.elastic import least_relaxation
 from causalopt.solving.verify import scaled_violations

@@ -94,7 +94,7 @@ def test_the_graph_is_that_of_all_comparisons(seed, exact, caliper_names, decima
 
 
 def test_windows_larger_than_a_chunk_lose_no_pair(monkeypatch):
-    import causalopt.matching as matching
+    import causalopt.problems.matching as matching
 
     rng = np.random.default_rng(3)
     df = pd.DataFrame({"t": rng.integers(0, 2, 300), "x": rng.normal(size=300), "z": rng.normal(size=300)})
@@ -200,7 +200,7 @@ def test_duplicated_labels_are_named(df):
 
 
 def test_too_many_pairs_are_refused(monkeypatch):
-    import causalopt.matching as matching
+    import causalopt.problems.matching as matching
 
     monkeypatch.setattr(matching, "MOST_PAIRS", 100)
     df = pd.DataFrame({"t": np.arange(30) % 2})

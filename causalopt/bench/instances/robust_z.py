@@ -34,7 +34,7 @@ def concrete(n: int) -> Case:
     """Return the concrete data: fly ash or none, 146 pairs."""
     import pandas as pd
 
-    match_graph = part_of_causalopt("causalopt.matching", "match_graph")
+    match_graph = part_of_causalopt("causalopt.problems.matching", "match_graph")
     df = pd.read_csv(data_file("concrete", "concrete.csv"))
     df = df[(df["fly_ash"] >= 24.5) | (df["fly_ash"] == 0)]
     df = df.assign(treated=(df["fly_ash"] > 0).astype(int))
@@ -49,7 +49,7 @@ def bike(n: int) -> Case:
     """Return the bike sharing data: misty or clear days, 326 pairs."""
     import pandas as pd
 
-    match_graph = part_of_causalopt("causalopt.matching", "match_graph")
+    match_graph = part_of_causalopt("causalopt.problems.matching", "match_graph")
     df = pd.read_csv(data_file("bike_sharing", "day.csv"))
     df = df[df["weathersit"].isin([1, 2])]
     df = df.assign(
@@ -67,7 +67,7 @@ def eshop(n: int) -> Case:
     """Return the e-shop clickstream: top left or bottom left, 367,329 pairs in 722 strata."""
     import pandas as pd
 
-    match_graph = part_of_causalopt("causalopt.matching", "match_graph")
+    match_graph = part_of_causalopt("causalopt.problems.matching", "match_graph")
     df = pd.read_csv(data_file("eshop_clickstream", "e-shop clothing 2008.csv.gz"), sep=";")
     df = df[df["location"].isin([1, 4])]
     df = df.assign(treated=(df["location"] == 1).astype(int))
@@ -80,7 +80,7 @@ def generated(units: int, seed: int = 0) -> Case:
     """Return two groups of equal size with one covariate, matched within a caliper; n is half the units."""
     import pandas as pd
 
-    match_graph = part_of_causalopt("causalopt.matching", "match_graph")
+    match_graph = part_of_causalopt("causalopt.problems.matching", "match_graph")
     rng = np.random.default_rng(seed)
     treated = np.repeat([1, 0], units)
     x = np.round(rng.normal(size=2 * units), 3)
