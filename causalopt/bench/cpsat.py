@@ -19,6 +19,9 @@ from causalopt.solving.result import Limit, Reason, Solution, Termination
 #: Coefficients are multiplied by a power of ten up to this to become whole.
 LARGEST_POWER = 6
 
+#: What differs from a whole number by less, relative to its size or absolutely, is one.
+WHOLE = 1e-9
+
 #: CP-SAT's sums have to stay within 64 bits, with room for its own arithmetic.
 LARGEST = 2**50
 
@@ -47,8 +50,10 @@ class CpSat(Backend):
 
         start = perf_counter()
         model = cp_model.CpModel()
-        bounds = zip(np.ceil(program.lower).astype(int), np.floor(program.upper).astype(int), strict=True)
-        x = [model.new_int_var(int(low), int(high), "") for low, high in bounds]
+        lower, upper = np.ceil(program.lower - WHOLE), np.floor(program.upper + WHOLE)
+        if (lower > upper).any():  # CP-SAT calls such a model invalid
+            return Solution(Termination(Reason.INFEASIBLE, raw="bounds without a whole number between them"))
+        x = [model.new_int_var(int(low), int(high), "") for low, high in zip(lower, upper, strict=True)]
         a = program.A
         for i in range(program.n_rows):
             own = slice(a.indptr[i], a.indptr[i + 1])
@@ -102,7 +107,8 @@ def whole(values: Floats, where: str) -> tuple[Ints, int]:
     for power in range(LARGEST_POWER + 1):
         scaled = np.asarray(values, dtype=float) * 10**power
         rounded = np.round(scaled)
-        if np.abs(scaled - rounded).max(initial=0.0) <= 1e-9 * max(1.0, np.abs(scaled).max(initial=0.0)):
+        is_whole = np.abs(scaled - rounded) <= WHOLE * np.maximum(1.0, np.abs(scaled))
+        if (is_whole & ((rounded != 0) == (scaled != 0))).all():  # none so small that it would be lost
             if np.abs(rounded).sum() > LARGEST:
                 break
             return rounded.astype(np.int64), 10**power
