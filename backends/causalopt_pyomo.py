@@ -232,7 +232,8 @@ class PyomoBackend(Backend):
         """Write the program as a Pyomo model and solve that; see `Backend.solve`."""
         import pyomo.environ as pyo
 
-        from causalopt.modeling.components import ArrayConstraint, ArrayObjective, ArrayVar
+        from causalopt.modeling.components import ArrayConstraint, ArrayVar
+        from causalopt.modeling.costs import ArrayObjective
 
         start = perf_counter()
         empty = np.diff(program.A.indptr) == 0

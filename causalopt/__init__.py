@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 #: Public name -> the module that defines it. Names load on first use, so that `import causalopt` stays quick.
 _PUBLIC = {
     "ArrayConstraint": "causalopt.modeling.components",
-    "ArrayCost": "causalopt.modeling.components",
-    "ArrayObjective": "causalopt.modeling.components",
+    "ArrayCost": "causalopt.modeling.costs",
+    "ArrayObjective": "causalopt.modeling.costs",
     "ArrayVar": "causalopt.modeling.components",
     "BalanceProblem": "causalopt.problems.balance",
     "BalanceResult": "causalopt.problems.balance_result",

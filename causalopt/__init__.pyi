@@ -26,9 +26,9 @@ from causalopt.inference.designs_simulated import Rerandomized as Rerandomized
 from causalopt.inference.designs_simulated import SampledDesign as SampledDesign
 from causalopt.modeling.compile import compile_model as compile_model
 from causalopt.modeling.components import ArrayConstraint as ArrayConstraint
-from causalopt.modeling.components import ArrayCost as ArrayCost
-from causalopt.modeling.components import ArrayObjective as ArrayObjective
 from causalopt.modeling.components import ArrayVar as ArrayVar
+from causalopt.modeling.costs import ArrayCost as ArrayCost
+from causalopt.modeling.costs import ArrayObjective as ArrayObjective
 from causalopt.modeling.program import ProblemClass as ProblemClass
 from causalopt.modeling.program import Program as Program
 from causalopt.problems.assignment import AssignmentProblem as AssignmentProblem

@@ -15,15 +15,8 @@ from pyomo.core.expr.numeric_expr import DivisionExpression, NegationExpression,
 from pyomo.repn.quadratic import QuadraticRepnVisitor
 
 from causalopt.errors import DataError, UnsupportedProblem
-from causalopt.modeling.components import (
-    ArrayConstraint,
-    ArrayCost,
-    ArrayObjective,
-    ArrayVar,
-    check_columns,
-    is_untouched,
-    store_values,
-)
+from causalopt.modeling.components import ArrayConstraint, ArrayVar, check_columns, is_untouched, store_values
+from causalopt.modeling.costs import ArrayCost, ArrayObjective
 from causalopt.modeling.program import Floats, Program, canonical
 
 _PASSIVE = {

@@ -22,23 +22,20 @@ import numpy as np
 import numpy.typing as npt
 import pyomo.environ as pyo
 import scipy.sparse as sp
-from pyomo.common.enums import ObjectiveSense
 from pyomo.common.gc_manager import PauseGC
 from pyomo.core.base.constraint import ConstraintData, IndexedConstraint
-from pyomo.core.base.expression import ScalarExpression
-from pyomo.core.base.objective import ObjectiveData, ScalarObjective
 from pyomo.core.base.var import IndexedVar, VarData
 from pyomo.core.expr import LinearExpression
 from pyomo.core.staleflag import StaleFlagManager
 
 from causalopt.errors import DataError
-from causalopt.modeling.program import canonical, lower_triangle
+from causalopt.modeling.program import canonical
 
 Floats = npt.NDArray[np.float64]
 C = TypeVar("C", bound=type)
 
 
-def _vector(values: npt.ArrayLike, n: int, what: str) -> Floats:
+def vector(values: npt.ArrayLike, n: int, what: str) -> Floats:
     """Read `values` as n floats, a scalar standing for n equal ones, without copying an array that fits."""
     array = np.asarray(values, dtype=float)
     if array.ndim == 0:
@@ -57,10 +54,10 @@ def _refuse_nan(matrix: Any, what: str) -> None:
         raise DataError(f"{what} holds NaN in row {entries.row[first]}, column {entries.col[first]}.")
 
 
-class _Untouched:
+class Untouched:
     """What every array-backed component shares.
 
-    It is grafted on by `_array_backed`, since a mixin base before a Pyomo class would forbid the change of class.
+    It is grafted on by `array_backed`, since a mixin base before a Pyomo class would forbid the change of class.
     """
 
     _ordinary: type
@@ -84,6 +81,7 @@ class _Untouched:
         fields["_data"] = data
 
     def is_reference(self) -> bool:
+        """Return False: it refers to no other component."""
         return False
 
     def _create_objects_for_deepcopy(self, memo: dict[int, Any], component_list: list[Any]) -> Any:
@@ -104,15 +102,16 @@ class _Untouched:
         return index in self._index_set
 
 
-def _graft(cls: Any, source: type) -> None:
+def graft(cls: Any, source: type) -> None:
     """Copy the members of `source` that `cls` does not define itself."""
     for name, member in vars(source).items():
         if name not in vars(cls) and (not name.startswith("__") or name in {"__len__", "__contains__", "__getstate__"}):
             setattr(cls, name, member)
 
 
-def _array_backed(cls: C) -> C:
-    _graft(cls, _Untouched)
+def array_backed(cls: C) -> C:
+    """Make a Pyomo component class an array-backed one; `_ordinary` says what it becomes when it is touched."""
+    graft(cls, Untouched)
     return cls
 
 
@@ -121,7 +120,7 @@ def is_untouched(component: Any) -> bool:
     return "_made" in getattr(component, "__dict__", ())
 
 
-@_array_backed
+@array_backed
 class ArrayVar(IndexedVar):
     """`n` Pyomo variables, indexed 0..n-1, held as arrays.
 
@@ -170,10 +169,10 @@ class ArrayVar(IndexedVar):
             raise DataError(f"integer has shape {mask.shape}; {n} values are needed.")
         super().__init__(pyo.RangeSet(0, n - 1), dense=True, **kwargs)
         self._arrays = {
-            "lower": _vector(lower, n, "lower"),
-            "upper": _vector(upper, n, "upper"),
+            "lower": vector(lower, n, "lower"),
+            "upper": vector(upper, n, "upper"),
             "integer": mask,
-            "value": None if initial is None else _vector(initial, n, "initial"),
+            "value": None if initial is None else vector(initial, n, "initial"),
         }
         self._made: dict[int, Any] = {}
 
@@ -245,7 +244,8 @@ def column_variables(x: Any) -> tuple[Any, ...]:
     return variables
 
 
-def _elements(variables: Sequence[Any], n: int, what: str) -> list[Any]:
+def elements(variables: Sequence[Any], n: int, what: str) -> list[Any]:
+    """Return the Pyomo variables that the columns of a matrix or cost stand for."""
     check_columns(variables, n, what)
     return [item for variable in variables for item in variable.values()]
 
@@ -257,7 +257,7 @@ def check_columns(variables: Sequence[Any], n: int, what: str) -> None:
         raise DataError(f"{what} has {n} columns, but its variables number {total}.")
 
 
-@_array_backed
+@array_backed
 class ArrayConstraint(IndexedConstraint):
     """Rows `lower <= A x <= upper`, indexed 0..m-1, held as arrays.
 
@@ -295,8 +295,8 @@ class ArrayConstraint(IndexedConstraint):
         self._arrays = {
             "x": variables,
             "matrix": matrix,
-            "lower": _vector(lower, m, "lower"),
-            "upper": _vector(upper, m, "upper"),
+            "lower": vector(lower, m, "lower"),
+            "upper": vector(upper, m, "upper"),
         }
         self._made: dict[int, Any] = {}
 
@@ -306,7 +306,7 @@ class ArrayConstraint(IndexedConstraint):
         arrays = self._arrays
         matrix = arrays["matrix"]
         with PauseGC():
-            variables = _elements(arrays["x"], matrix.shape[1], self.name)
+            variables = elements(arrays["x"], matrix.shape[1], self.name)
             pointers, columns, values = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
             bounds = zip(arrays["lower"].tolist(), arrays["upper"].tolist(), strict=True)
             full = {}
@@ -331,200 +331,3 @@ class ArrayConstraint(IndexedConstraint):
     def activate(self) -> None:
         """Activate all rows, without touching them."""
         self._active = True
-
-
-class _LazyExpression:
-    """What `ArrayObjective` and `ArrayCost` share: `_args_`, the expression, is made on its first read."""
-
-    __slots__ = ()
-
-    def construct(self, data: Any = None) -> None:
-        """Mark the component as constructed; there is nothing to build."""
-        self._constructed = True
-
-    def __len__(self) -> int:
-        return 1
-
-    @property
-    def _args_(self) -> Any:
-        if "_made" not in self.__dict__:
-            return (None,)
-        self._touch()
-        return self._args_
-
-    @_args_.setter
-    def _args_(self, value: Any) -> None:
-        if "_made" in self.__dict__:
-            self._become({None: self})
-            self._args_ = value
-
-    def _become(self, data: Any) -> None:
-        _Untouched._become(self, data)  # type: ignore[arg-type]
-        self._args_ = (None,)  # the slot is empty while untouched
-
-    def _touch(self) -> None:
-        arrays = self._arrays
-        with PauseGC():
-            linear = arrays["linear"]
-            variables = _elements(arrays["x"], len(linear), self.name)
-            nonzero = np.flatnonzero(linear).tolist()
-            expression = LinearExpression(
-                constant=arrays["constant"],
-                linear_coefs=linear[nonzero].tolist(),
-                linear_vars=[variables[j] for j in nonzero],
-            )
-            if arrays["quadratic"] is not None:
-                q = arrays["quadratic"].tocoo()
-                terms = zip(q.row.tolist(), q.col.tolist(), q.data.tolist(), strict=True)
-                expression = expression + pyo.quicksum(
-                    0.5 * a * variables[i] ** 2 if i == j else a * variables[i] * variables[j] for i, j, a in terms
-                )
-        self._become({None: self})
-        self.set_value(expression)
-
-    def __getstate__(self) -> Any:  # the slot _args_ is empty while untouched
-        slots = self.__auto_slots__
-        state = [None if name == "_args_" else getattr(self, name) for name in slots.slots]
-        for i, mapper in slots.slot_mappers.items():
-            state[i] = mapper(True, state[i])
-        fields = dict(self.__dict__)
-        for key, mapper in slots.field_mappers.items():
-            if key in fields:
-                fields[key] = mapper(True, fields[key])
-        return [*state, fields]
-
-
-def _lazy_expression(cls: C) -> C:
-    _graft(cls, _LazyExpression)
-    return cls
-
-
-def _cost_arrays(x: Any, linear: npt.ArrayLike, quadratic: Any, constant: float, convex: bool | None) -> dict[str, Any]:
-    variables = column_variables(x)
-    n = sum(len(variable) for variable in variables)
-    if quadratic is not None and not sp.issparse(quadratic) and np.ndim(quadratic) == 1:
-        diagonal = _vector(quadratic, n, "quadratic")
-        quadratic = sp.csc_matrix((diagonal, np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int32)))
-    elif quadratic is not None:
-        quadratic = lower_triangle(quadratic, n, "quadratic")
-    return {
-        "x": variables,
-        "linear": _vector(linear, n, "linear"),
-        "quadratic": quadratic,
-        "constant": float(constant),
-        "convex": convex,
-    }
-
-
-@_array_backed
-@_lazy_expression
-class ArrayObjective(ScalarObjective):
-    """The objective `x'Qx/2 + c'x + k`, held as arrays.
-
-    Parameters
-    ----------
-    x : ArrayVar or sequence of ArrayVar
-    linear : float or (n,) array
-        c, over the concatenation of the variables.
-    quadratic : (n, n) symmetric sparse matrix or (n,) array, optional
-        Q in full (both triangles), or its diagonal where it is diagonal.
-    constant : float
-    sense : pyomo.environ.minimize or pyomo.environ.maximize
-    convex : bool, optional
-        True where the caller has proved Q positive semidefinite, False where it is known not to be; None has it
-        checked at compilation.
-    **kwargs
-        Passed on to Pyomo (`name`, `doc`).
-
-    Examples
-    --------
-    >>> import pyomo.environ as pyo
-    >>> m = pyo.ConcreteModel()
-    >>> m.x = ArrayVar(0.0, 1.0, n=2)
-    >>> m.cost = ArrayObjective(m.x, [1.0, 2.0], sense=pyo.maximize)
-    >>> print(m.cost.expr)
-    x[0] + 2.0*x[1]
-    """
-
-    _ordinary = ScalarObjective
-
-    def __init__(
-        self,
-        x: Any,
-        linear: npt.ArrayLike = 0.0,
-        quadratic: Any = None,
-        constant: float = 0.0,
-        *,
-        sense: Any = pyo.minimize,
-        convex: bool | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(sense=sense, **kwargs)
-        self._arrays = _cost_arrays(x, linear, quadratic, constant, convex)
-        self._sense = ObjectiveSense(sense)
-        self._made: dict[Any, Any] = {}
-
-    @property
-    def sense(self) -> Any:
-        """Whether the objective is minimised or maximised."""
-        return ObjectiveData.sense.fget(self)
-
-    @sense.setter
-    def sense(self, sense: Any) -> None:
-        ObjectiveData.set_sense(self, sense)
-
-    def set_sense(self, sense: Any) -> None:
-        """Set whether the objective is minimised or maximised.
-
-        Parameters
-        ----------
-        sense : pyomo ObjectiveSense
-            `pyo.minimize` or `pyo.maximize`.
-        """
-        ObjectiveData.set_sense(self, sense)
-
-
-@_array_backed
-@_lazy_expression
-class ArrayCost(ScalarExpression):
-    """The expression `x'Qx/2 + c'x + k`, held as arrays, for use in the caller's own objective.
-
-    `compile_model` recognises it there (also added to other terms and multiplied by numbers) without touching it.
-
-    Parameters
-    ----------
-    x : ArrayVar or sequence of ArrayVar
-    linear : float or (n,) array
-        c, over the concatenation of the variables.
-    quadratic : (n, n) symmetric sparse matrix or (n,) array, optional
-        Q in full (both triangles), or its diagonal where it is diagonal.
-    constant : float
-    convex : bool, optional
-        What the caller has proved of Q; None has it checked at compilation.
-    **kwargs
-        Passed on to Pyomo (`name`, `doc`).
-
-    Examples
-    --------
-    >>> import pyomo.environ as pyo
-    >>> m = pyo.ConcreteModel()
-    >>> m.x = ArrayVar(0.0, 1.0, n=2)
-    >>> m.cost = ArrayCost(m.x, [1.0, 2.0])
-    >>> m.total = pyo.Objective(expr=3 * m.cost + m.x[0])
-    """
-
-    _ordinary = ScalarExpression
-
-    def __init__(
-        self,
-        x: Any,
-        linear: npt.ArrayLike = 0.0,
-        quadratic: Any = None,
-        constant: float = 0.0,
-        *,
-        convex: bool | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self._arrays = _cost_arrays(x, linear, quadratic, constant, convex)
-        self._made: dict[Any, Any] = {}

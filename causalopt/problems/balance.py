@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -18,10 +18,12 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
-from causalopt.basis import Column, Term, expand
+from causalopt.basis import Column, Term
 from causalopt.errors import DataError, InfeasibleError
-from causalopt.fastpaths import dual_newton
+from causalopt.fastpaths.dual_newton import SeparableQP
+from causalopt.fastpaths.parts import solve_parts
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.problems.balance_data import expand_with_target, mean_one, read_tolerances
 from causalopt.problems.balance_frontier import Frontier
 from causalopt.problems.balance_result import BalanceResult
 from causalopt.problems.balance_rows import Group, RowBlock, between_blocks, dense_rows, group_block
@@ -29,7 +31,6 @@ from causalopt.problems.balance_units import Moments, refuse_constant
 from causalopt.problems.base import Formulation, Problem
 from causalopt.problems.reading import (
     as_frame,
-    read_covariates,
     read_treatment,
     read_weights,
     require_columns,
@@ -159,7 +160,7 @@ class BalanceProblem(Problem):
             "norm": norm,
             "between": between,
         }
-        columns, reference = _expand_with_target(frame, basis, target, estimand)
+        columns, reference = expand_with_target(frame, basis, target, estimand)
         self.names = [column.name for column in columns]
         codes, self.levels = read_treatment(treatment, frame.index, estimand, treated)
         treated_position = treated_code(self.levels, treated, estimand)
@@ -173,14 +174,15 @@ class BalanceProblem(Problem):
         for unit in self.scale:
             if unit not in SCALES:
                 raise DataError(unknown_name("scale", str(unit), SCALES))
-        self.tolerance = _tolerances(spread_by_name(tolerance, columns, "tolerance"), self.names, between is not None)
+        given = spread_by_name(tolerance, columns, "tolerance")
+        self.tolerance = read_tolerances(given, self.names, may_be_infinite=between is not None)
         self._moments = moments
         self.groups = self._make_groups(columns, moments, sampling, base)
         self.between = None
         if between is not None:
             if len(self.groups) < 2:
                 raise DataError(f"between= needs several groups that are weighted; {estimand} weights one.")
-            self.between = _tolerances(spread_by_name(between, columns, "between"), self.names, False)
+            self.between = read_tolerances(spread_by_name(between, columns, "between"), self.names, False)
         self.blocks = self._make_blocks()
         self.data_seconds = perf_counter() - began
 
@@ -199,7 +201,7 @@ class BalanceProblem(Problem):
                 rows[p] /= moments.spread[p]
             rows[-1] = 1.0
             unit = moments.units(self.scale, columns, code) / moments.spread
-            own = _mean_one(base, members), _mean_one(sampling, members)
+            own = mean_one(base, members), mean_one(sampling, members)
             groups.append(Group(self.levels[code], members, rows, *own, unit, start))
             start += len(members)
         return tuple(groups)
@@ -340,9 +342,12 @@ class BalanceProblem(Problem):
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return `dual-newton`, exact for the variance of the weights."""
-        return {"dual-newton": partial(_solve_dual_newton, self)} if self.norm == "l2" else {}
+        return {"dual-newton": self._dual_newton} if self.norm == "l2" else {}
 
-    def separable(self) -> list[tuple[slice, dual_newton.SeparableQP]]:
+    def _dual_newton(self, program: Program, options: SolveOptions) -> Solution:
+        return solve_parts(program, [(columns, qp, None) for columns, qp in self.separable()])
+
+    def separable(self) -> list[tuple[slice, SeparableQP]]:
         """Return the independent parts of the problem, by columns, in the form that `dual-newton` takes.
 
         Groups are apart unless `between` ties them together.
@@ -359,7 +364,7 @@ class BalanceProblem(Problem):
             row += len(block.data)
         return [(slice(0, self.n_weights), self._separable(self.blocks, data, self.groups))]
 
-    def _separable(self, blocks: Sequence[RowBlock], data: Floats, groups: Sequence[Group]) -> dual_newton.SeparableQP:
+    def _separable(self, blocks: Sequence[RowBlock], data: Floats, groups: Sequence[Group]) -> SeparableQP:
         lower, upper = np.concatenate([b.lower for b in blocks]), np.concatenate([b.upper for b in blocks])
 
         def together(name: str) -> Floats | float:
@@ -368,7 +373,7 @@ class BalanceProblem(Problem):
                 return float(values[0])
             return np.concatenate([np.broadcast_to(v, g.size) for v, g in zip(values, groups, strict=True)])
 
-        return dual_newton.SeparableQP(
+        return SeparableQP(
             rows=data,
             target=0.5 * (lower + upper),
             tolerance=0.5 * (upper - lower),
@@ -499,73 +504,3 @@ def balance(
     )
     result: BalanceResult = solve(instance, solver, time_limit=time_limit, options=options)
     return dataclasses.replace(result, data=df)
-
-
-# ---- reading the data ----
-
-
-def _expand_with_target(
-    frame: pd.DataFrame, basis: Sequence[Term], target: Any, estimand: str
-) -> tuple[list[Column], Floats | list[Floats] | None]:
-    """Expand the basis; on data and target rows together, where the target is a DataFrame, so that cut points agree."""
-    if (target is not None) != (estimand == "population"):
-        raise DataError(
-            "estimand='population' needs target=: a mapping of means, or a DataFrame."
-            if target is None
-            else f"target= goes with estimand='population', not {estimand!r}."
-        )
-    if not isinstance(target, pd.DataFrame):
-        columns = expand(read_covariates(frame), basis)
-        return columns, None if target is None else _target_means(target, [c.name for c in columns])
-    missing = [name for name in frame.columns if name not in target.columns]
-    if missing:
-        raise DataError(f"The target has no column {missing[0]!r}.")
-    stacked = pd.concat([frame, target[list(frame.columns)]], ignore_index=True)
-    read_covariates(target[list(frame.columns)], "target")  # errors with the target's own row labels
-    n = len(frame)
-    columns = expand(read_covariates(stacked), basis)
-    rows = [Column(c.name, c.sources, c.values[:n], c.factor) for c in columns]
-    return rows, [c.values[n:] for c in columns]
-
-
-def _target_means(target: Any, names: Sequence[str]) -> Floats:
-    means = {str(key): value for key, value in dict(target).items()}
-    for name in means:
-        if name not in names:
-            raise DataError(unknown_name("covariate in the target", name, names))
-    missing = [name for name in names if name not in means]
-    if missing:
-        raise DataError(f"The target gives no mean for {', '.join(map(repr, missing))}.")
-    values = np.array([float(means[name]) for name in names])
-    if not np.isfinite(values).all():
-        raise DataError(f"The target mean of {names[int(np.flatnonzero(~np.isfinite(values))[0])]!r} is not finite.")
-    return values
-
-
-def _mean_one(weights: Floats | None, members: Ints) -> Floats | float:
-    if weights is None:
-        return 1.0
-    own = weights[members]
-    return np.asarray(own / own.mean())
-
-
-def _tolerances(values: Sequence[Any], names: Sequence[str], may_be_infinite: bool) -> Floats:
-    for value, name in zip(values, names, strict=True):
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not (number and value >= 0 and (np.isfinite(value) or may_be_infinite)):
-            raise DataError(f"The tolerance for {name!r} is {value!r}; it must be a number, zero or positive.")
-    return np.array(values, dtype=float)
-
-
-def _solve_dual_newton(problem: BalanceProblem, program: Program, options: SolveOptions) -> Solution:
-    from causalopt.solving.reduce import join
-
-    pieces, solutions, row = [], [], 0
-    for columns, qp in problem.separable():
-        solutions.append(dual_newton.solve(qp))
-        pieces.append((np.arange(columns.start, columns.stop), np.arange(row, row + len(qp.target))))
-        row += len(qp.target)
-    if len(solutions) == 1:
-        return solutions[0]
-    bare = program.replace(constant=0.0)  # each part's objective includes its constant
-    return join(bare, pieces, solutions)

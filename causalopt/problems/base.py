@@ -92,7 +92,7 @@ class Problem(abc.ABC):
         """
         import pyomo.environ as pyo
 
-        from causalopt.modeling.components import ArrayObjective
+        from causalopt.modeling.costs import ArrayObjective
 
         model = pyo.ConcreteModel()
         cost, sense = self._components(model, self.formulation_name(formulation))
@@ -111,7 +111,7 @@ class Problem(abc.ABC):
         formulation : str, optional
             One of `formulations`; the first by default.
         """
-        from causalopt.modeling.components import ArrayCost
+        from causalopt.modeling.costs import ArrayCost
 
         cost, _ = self._components(block, self.formulation_name(formulation))
         block.cost = ArrayCost(**cost)

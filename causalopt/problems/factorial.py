@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -16,16 +15,20 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from causalopt.basis import Column, Term, expand
+from causalopt.basis import Term
 from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
-from causalopt.fastpaths import dual_newton
+from causalopt.fastpaths.parts import solve_parts
 from causalopt.modeling.program import Floats, ProblemClass, Program
-from causalopt.problems.balance_units import mean_and_sd, refuse_constant
 from causalopt.problems.base import Formulation, Problem
+from causalopt.problems.factorial_data import (
+    read_columns,
+    read_functions,
+    refuse_effects_outside,
+    refuse_functions_of_factors,
+    refuse_more_cells_than_rows,
+)
 from causalopt.problems.factorial_design import (
     Effect,
-    Factors,
-    OutcomeModel,
     identify,
     largest_orders,
     read_effects,
@@ -35,8 +38,8 @@ from causalopt.problems.factorial_design import (
     terms_to_drop,
 )
 from causalopt.problems.factorial_result import FactorialResult
-from causalopt.problems.factorial_rows import Functions, WeightSet, make_set, row_table
-from causalopt.problems.reading import as_frame, read_covariates, require_columns, spread_by_name
+from causalopt.problems.factorial_rows import WeightSet, make_set, row_table
+from causalopt.problems.reading import require_columns
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Result, Solution
 
@@ -48,9 +51,6 @@ FORMULATIONS = {
 
 #: Most nonzeros of the program's matrix (12 bytes each).
 MOST_NONZEROS = 300_000_000
-
-#: Keys of a tolerance mapping that stand for families of rows.
-FAMILIES = ("factors", "interactions")
 
 
 class FactorialBalanceProblem(Problem):
@@ -144,15 +144,15 @@ class FactorialBalanceProblem(Problem):
         began = perf_counter()
         self._formulations = FORMULATIONS
         self.factors, self._index = read_factors(factors, high)
-        columns = _read_columns(covariates, self.factors, self._index, basis)
+        columns = read_columns(covariates, self.factors, self._index, basis)
         self.names = [column.name for column in columns]
-        _refuse_functions_of_factors(columns, self.factors)
-        self.functions, self.means, self.spread = _functions(columns, tolerance, len(self._index))
+        refuse_functions_of_factors(columns, self.factors)
+        self.functions, self.means, self.spread = read_functions(columns, tolerance, len(self._index))
         self.effects = read_effects(effects, self.factors)
         self.model = read_model(outcome_model, model_order, self.factors, self.names)
         self.separate = bool(separate)
-        _refuse_effects_outside(self.effects, self.model, self.factors)
-        _refuse_more_cells_than_rows(self.model, self.factors, len(self._index))
+        refuse_effects_outside(self.effects, self.model, self.factors)
+        refuse_more_cells_than_rows(self.model, self.factors, len(self._index))
         self.contrasts = identify(self.effects, self.model.factor_terms, self.factors)
         self._tell_unidentified()
         self.sets = self._make_sets()
@@ -344,7 +344,13 @@ class FactorialBalanceProblem(Problem):
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return `dual-newton`, exact for this problem."""
-        return {"dual-newton": partial(_solve_dual_newton, self)}
+        return {"dual-newton": self._dual_newton}
+
+    def _dual_newton(self, program: Program, options: SolveOptions) -> Solution:
+        return solve_parts(
+            program,
+            [(slice(s.start, s.start + s.size), s.separable(), None if s.base else s.absorbing) for s in self.sets],
+        )
 
     # ---- answer ----
 
@@ -434,112 +440,5 @@ def factorial_balance(
     return dataclasses.replace(result, data=df)
 
 
-# ---- reading the data ----
-
-
 def _listed(names: Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
-
-
-def _read_columns(covariates: Any, factors: Factors, index: pd.Index, basis: Sequence[Term]) -> list[Column]:
-    if covariates is None or (isinstance(covariates, pd.DataFrame) and not len(covariates.columns)):
-        if basis:
-            raise DataError("basis= makes functions of covariates, but no covariates are given.")
-        return []
-    frame = as_frame(covariates)
-    if len(frame) != len(index):
-        raise DataError(f"The factors have {len(index)} rows, the covariates {len(frame)}.")
-    given = isinstance(covariates, pd.DataFrame | pd.Series)
-    if given and not frame.index.equals(index):
-        raise DataError("Factors and covariates have different row labels; align them first.")
-    columns = expand(read_covariates(frame), basis)
-    for column in columns:
-        if column.name in factors.names or any(source in factors.names for source in column.sources):
-            name = column.name if column.name in factors.names else column.sources[0]
-            raise DataError(f"Factor {name!r} is also among the covariates; take it out of them.")
-    return columns
-
-
-def _refuse_functions_of_factors(columns: Sequence[Column], factors: Factors) -> None:
-    """Raise `DataError` naming the first covariate that does not vary within any treatment cell."""
-    cell = np.searchsorted(factors.observed, factors.codes)
-    size = np.bincount(cell)
-    if size.max() == 1:
-        return
-    for column in columns:
-        centred = column.values - column.values.mean()
-        within = centred - (np.bincount(cell, centred) / size)[cell]
-        if 0 < centred @ centred and within @ within <= 1e-20 * (centred @ centred) * len(cell):
-            raise DataError(
-                f"Covariate {column.name!r} has a single value in each treatment cell: it is a function of the "
-                "factors, so no weights can give it the same mean on both sides. Leave it out, or make it a factor."
-            )
-
-
-def _functions(
-    columns: Sequence[Column], tolerance: float | Mapping[str, float], n: int
-) -> tuple[Functions, Floats, Floats]:
-    """Centre and scale the functions; return them with their means and the tolerances' units."""
-    moments = [mean_and_sd(column.values, None) for column in columns]
-    means, sds = (np.array([m[k] for m in moments]) for k in (0, 1))
-    refuse_constant(columns, sds)
-    unit = sds.copy()
-    for factor in {c.factor for c in columns if c.factor is not None}:
-        levels = [p for p, c in enumerate(columns) if c.factor == factor]
-        unit[levels] = np.sqrt(np.mean(unit[levels] ** 2))
-    values = np.empty((len(columns), n))
-    for p, column in enumerate(columns):
-        np.subtract(column.values, means[p], out=values[p])
-        values[p] /= unit[p]
-    families: dict[str, float] = {}
-    if isinstance(tolerance, Mapping):
-        families = {key: tolerance[key] for key in FAMILIES if key in tolerance}
-        tolerance = {key: value for key, value in tolerance.items() if key not in FAMILIES}
-    names = tuple(column.name for column in columns)
-    own = spread_by_name(tolerance, columns, "tolerance", 0.0)
-    for name, value in [*zip(names, own, strict=True), *families.items()]:
-        usable = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not (usable and np.isfinite(value) and value >= 0):
-            raise DataError(f"The tolerance for {name!r} is {value!r}; it must be a number, zero or positive.")
-    own_values = np.array(own, dtype=float)
-    interactions = np.full(len(names), float(families["interactions"])) if "interactions" in families else own_values
-    functions = Functions(names, values, own_values, interactions, float(families.get("factors", 0.0)))
-    return functions, means, unit
-
-
-def _refuse_effects_outside(effects: Sequence[Effect], model: OutcomeModel, factors: Factors) -> None:
-    outside = [effect for effect in effects if effect not in model.factor_terms]
-    if outside:
-        advice = (
-            f"Add {factors.label(outside[0])!r} to its terms"
-            if model.name == "list of terms"
-            else f"Say model_order={max(map(len, outside))} or more"
-        )
-        raise DataError(
-            f"The outcome model has no term {factors.label(outside[0])!r}: it says that this effect is zero. "
-            f"{advice}, or do not ask for the effect."
-        )
-
-
-def _refuse_more_cells_than_rows(model: OutcomeModel, factors: Factors, n: int) -> None:
-    cells = 2**factors.size
-    if len(model.factor_terms) == cells and n < cells:
-        raise DataError(
-            f"{factors.size} factors make {cells:,} treatment cells, but {n:,} rows fill only "
-            f"{len(factors.observed):,} of them, and an outcome model with all {cells:,} interactions of the factors "
-            "needs every cell. Say model_order=1 or 2 (interactions of at most two factors), or leave out factors."
-        )
-
-
-def _solve_dual_newton(problem: FactorialBalanceProblem, program: Program, options: SolveOptions) -> Solution:
-    from causalopt.solving.reduce import join
-
-    pieces, solutions, row = [], [], 0
-    for s in problem.sets:
-        solutions.append(dual_newton.solve(s.separable(), start=None if s.base else s.absorbing))
-        pieces.append((np.arange(s.start, s.start + s.size), np.arange(row, row + len(s.target))))
-        row += len(s.target)
-    if len(solutions) == 1:
-        return solutions[0]
-    bare = program.replace(constant=0.0)  # each part's objective includes its constant
-    return join(bare, pieces, solutions)

@@ -122,7 +122,7 @@ class RobustMcNemarProblem(Problem):
         """
         import pyomo.environ as pyo
 
-        from causalopt.modeling.components import ArrayObjective
+        from causalopt.modeling.costs import ArrayObjective
 
         self.formulation_name(formulation)
         if side not in SIDES:

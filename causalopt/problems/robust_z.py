@@ -162,7 +162,7 @@ class RobustZProblem(Problem):
         """
         import pyomo.environ as pyo
 
-        from causalopt.modeling.components import ArrayObjective
+        from causalopt.modeling.costs import ArrayObjective
 
         model = pyo.ConcreteModel()
         cost, sense = self._program(model, self.formulation_name(formulation), side, parameters)
@@ -183,7 +183,7 @@ class RobustZProblem(Problem):
         **parameters : optional
             Parameters of the formulation, such as its grid.
         """
-        from causalopt.modeling.components import ArrayCost
+        from causalopt.modeling.costs import ArrayCost
 
         cost, _ = self._program(block, self.formulation_name(formulation), side, parameters)
         block.cost = ArrayCost(**cost)

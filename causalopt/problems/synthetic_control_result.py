@@ -484,7 +484,7 @@ class SyntheticControlResult(Result):
 def _model_of(add: Any, fit: Any) -> Any:
     import pyomo.environ as pyo
 
-    from causalopt.modeling.components import ArrayObjective
+    from causalopt.modeling.costs import ArrayObjective
 
     model = pyo.ConcreteModel()
     cost, sense = add([fit], model)

@@ -9,7 +9,8 @@ from pyomo.contrib.solver.common.factory import SolverFactory
 
 from causalopt.errors import DataError, UnsupportedProblem
 from causalopt.modeling.compile import compile_model, load_values
-from causalopt.modeling.components import ArrayConstraint, ArrayCost, ArrayObjective, ArrayVar, is_untouched
+from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched
+from causalopt.modeling.costs import ArrayCost, ArrayObjective
 from causalopt.modeling.program import ProblemClass
 
 N = 3

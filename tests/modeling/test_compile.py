@@ -18,7 +18,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 import causalopt as co
 from causalopt.modeling.compile import compile_model, load_values
-from causalopt.modeling.components import ArrayConstraint, ArrayCost, ArrayObjective, ArrayVar, is_untouched
+from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched
+from causalopt.modeling.costs import ArrayCost, ArrayObjective
 
 COMPONENTS = ("x", "b.z", "rows", "b.rows", "o", "b.cost")
 

@@ -9,7 +9,8 @@ from pyomo.gdp import Disjunct, Disjunction
 
 from causalopt.errors import DataError, UnsupportedProblem
 from causalopt.modeling.compile import compile_model, load_values, start_values
-from causalopt.modeling.components import ArrayConstraint, ArrayCost, ArrayObjective, ArrayVar, is_untouched
+from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched
+from causalopt.modeling.costs import ArrayCost, ArrayObjective
 from causalopt.modeling.program import ProblemClass
 
 INF = np.inf

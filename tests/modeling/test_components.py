@@ -14,7 +14,8 @@ from twins import COST, ROW_LOWER, ROW_UPPER, A, M, N, Q, arrays, linear_terms, 
 
 from causalopt.errors import DataError
 from causalopt.modeling.compile import compile_model, load_values, start_values
-from causalopt.modeling.components import ArrayConstraint, ArrayCost, ArrayObjective, ArrayVar, is_untouched
+from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched
+from causalopt.modeling.costs import ArrayCost, ArrayObjective
 
 NAN = float("nan")
 

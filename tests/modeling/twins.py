@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from pyomo.contrib.solver.common.factory import SolverFactory
 from pyomo.core.expr.visitor import identify_variables
 
-from causalopt.modeling.components import ArrayConstraint, ArrayObjective, ArrayVar
+from causalopt.modeling.components import ArrayConstraint, ArrayVar
+from causalopt.modeling.costs import ArrayObjective
 
 # An assignment problem of 4 x 4 with three side constraints: one ranged, one from above, one from below.
 SIDE = 4

@@ -23,7 +23,8 @@ from causalopt.errors import (
     SolverNotAvailable,
     VerificationError,
 )
-from causalopt.modeling.components import ArrayConstraint, ArrayObjective, ArrayVar, is_untouched
+from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched
+from causalopt.modeling.costs import ArrayObjective
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.problems.base import Formulation, Problem
 from causalopt.solving import backend as registry
