@@ -5,6 +5,7 @@ import causalopt as co
 from causalopt.inference import designs as d
 from causalopt.inference import designs_grouped as dg
 from causalopt.inference import designs_simulated as ds
+from causalopt.inference import estimation
 from causalopt.inference import estimators as e
 
 RNG = np.random.default_rng(5)
@@ -78,7 +79,7 @@ def test_simulated_variance_agrees_with_the_enumerated(name, monkeypatch):
     rng = np.random.default_rng(2)
     y1, y0 = rng.normal(size=N), rng.normal(size=N)
     exact = estimator.form(design, N).value(y1, y0)
-    monkeypatch.setattr(e, "ENUMERATION_LIMIT", 10)
+    monkeypatch.setattr(estimation, "ENUMERATION_LIMIT", 10)
     form = estimator.form(design, N, draws=60_000, seed=4)
     assert not form.exact and form.draws == 60_000
     assert form.value(y1, y0) == pytest.approx(exact, rel=0.06)
