@@ -45,6 +45,19 @@ def test_links_within_the_repository_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_pages_and_instances_with_data_of_others_lead_to_where_it_comes_from():
+    told = (ROOT / "docs" / "data.md").read_text()
+    for page in PAGES:
+        files = re.findall(r'\b(?:data|folder) / "([^"]+)" / "([^"]+)"', page.read_text())
+        if files and page.name != "data.md":
+            assert "](data.md)" in page.read_text(), f"{page.name} does not say where its data comes from"
+        for file in files:
+            assert f"`{'/'.join(file)}`" in told, f"docs/data.md does not tell of {'/'.join(file)} in {page.name}"
+    for module in (ROOT / "causalopt" / "bench" / "instances").glob("*.py"):
+        for file in re.findall(r'data_file\("([^"]+)", "([^"]+)"\)', module.read_text()):
+            assert f"`{'/'.join(file)}`" in told, f"docs/data.md does not tell of {'/'.join(file)}"
+
+
 def families(page):
     """Return family and number of cases of each row of the first table."""
     rows = (line.split("|")[1:3] for line in page.partition("## Left out")[0].splitlines() if line.startswith("| "))
