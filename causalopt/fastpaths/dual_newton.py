@@ -265,12 +265,14 @@ def _newton_point(hessian: Floats, gradient: Floats, lam: Floats, tolerance: Flo
 
 def _box_dual_point(h: Floats, linear: Floats, tolerance: Floats) -> Floats:
     """Minimise  x'Hx/2 + linear'x + tolerance'|x|  through its dual, least squares in a box, by a finite method."""
-    root = np.linalg.cholesky(h)
-    inverse = np.linalg.inv(root)
-    slack = np.maximum(tolerance, 1e-300)
-    fit = lsq_linear(inverse, -inverse @ linear, (-slack, slack), method="bvls", tol=1e-15)
-    x: Floats = -inverse.T @ (inverse @ (linear + fit.x))
-    x[(np.abs(fit.x) < slack * (1 - 1e-9)) & (tolerance > 0)] = 0.0
+    inverse = np.linalg.inv(np.linalg.cholesky(h))
+    loose = tolerance > 0  # the others are no variables: boxes of no width would end the method early
+    bounds = tolerance[loose]
+    fit = lsq_linear(inverse[:, loose], -inverse @ linear, (-bounds, bounds), method="bvls", tol=1e-15)
+    slope = linear.copy()
+    slope[loose] += fit.x
+    x: Floats = -inverse.T @ (inverse @ slope)
+    x[np.flatnonzero(loose)[np.abs(fit.x) < bounds * (1 - 1e-9)]] = 0.0
     return x
 
 

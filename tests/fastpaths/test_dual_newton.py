@@ -59,6 +59,12 @@ def test_agrees_with_highs_on_random_programs_and_is_certified(seed):
     np.testing.assert_allclose(solution.x, other.x, atol=1e-4)
 
 
+@pytest.mark.parametrize("seed", [7199, 8521, 14325])
+def test_exact_rows_among_loose_ones_are_no_trouble_where_the_active_set_method_goes_in_circles(seed):
+    solution = dual_newton.solve(random_qp(seed))
+    assert solution.termination.reason is Reason.OPTIMAL and solution.iterations < 30
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 100_000))
 def test_infeasible_programs_come_with_a_certificate(seed):
