@@ -1,28 +1,28 @@
-"""What other tolerances or bounds would give balancing weights: one live linear program, asked one thing after another.
+"""What other tolerances or bounds would give balancing weights: one live linear program, asked again and again.
 
-Let the rows of a problem be  l <= M u <= h  with  lower <= u <= upper,  row q a tolerance d_q wide in units of f_q. The
-elastic program widens each tolerance by e_q = (s_q + t_q) / f_q:
+Let the rows of a problem be  l <= M u <= h  with  lower <= u <= upper, in standard deviations, and row q as wide as f_q
+times its tolerance. The elastic program lets every row with a tolerance give way:
 
-    min  sum_q e_q   s.t.   l <= M u + s - t <= h,   lower <= u <= upper,   s, t >= 0.
+    min  sum_q c_q (s_q + t_q)   s.t.   l <= M u + s - t <= h,   lower <= u <= upper,   s, t >= 0.
 
 It always has a solution (u = 1 is within the bounds and meets the sums of weights), and its optimum is zero where there
 are weights. Every question is the same program with other costs or bounds, so that a solver which keeps its basis from
 one to the next needs few steps for each.
 
-*Jointly*: the program as it is.
+*Jointly*: with c_q = 1 / f_q the optimum is the least total extra tolerance.
 
-*One tolerance alone*, q: what is the smallest d_q that works with all others as they are? First e_q costs nothing. If
-the optimum is positive, the others cannot be met whatever d_q is, and none works. If it is zero, the others are held
-where they are (at zero, up to rounding), and the smallest e_q is looked for from there. The tolerance of one covariate
-cannot be read off its own values by sorting: the rows of the others tie the weights together, and each answer is the
-optimum of a linear program with as many rows as covariates.
+*One tolerance alone*, q: what is the smallest one that works with all others as they are? First c_q = 0, and one for
+the others. If the optimum is positive, the others cannot be met whatever the tolerance is, and none works. If it is
+zero, the others are held where they are (at zero, up to rounding), and the least s_q + t_q is looked for from there.
+It cannot be read off the covariate's own values by sorting: the rows of the others tie the weights together, and each
+answer is the optimum of a linear program with as many rows as covariates.
 
-*A bound on the weights*, b, in place of `upper` (or `lower`): let v(b) be the optimum of the first program. As the
-optimum of a linear program in its right-hand side, v is convex and piecewise linear, and it never rises as the bound
-gives way. Its slope is the sum of the reduced costs of the columns at that bound. A tangent lies below a convex
-function, so that Newton's step from a bound that is too tight, b - v(b) / v'(b), never passes the first bound that
-works; and it leaves the piece it stands on for good, of which there are finitely many. It ends at the root. Where the
-slope vanishes before v does, no bound works.
+*A bound on the weights*, b, in place of `upper` (or `lower`): let v(b) be the optimum with c = 1. As the optimum of a
+linear program in its right-hand side, v is convex and piecewise linear, and it never rises as the bound gives way.
+Its slope is the sum of the reduced costs of the columns at that bound. A tangent lies below a convex function, so
+that Newton's step from a bound that is too tight, b - v(b) / v'(b), never passes the first bound that works; and it
+leaves the piece it stands on for good, of which there are finitely many. It ends at the root. Where the slope
+vanishes before v does, no bound works.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from causalopt.solving.session import Session
 if TYPE_CHECKING:
     from causalopt.problems.balance import BalanceProblem
 
-#: Extra tolerance, in the tolerances' own units, that counts as none.
+#: What rows give way by, in standard deviations of a mean, that counts as nothing.
 NONE = 1e-9
 
-#: Extra tolerance at which Newton's search for a bound ends: rounding leaves no less.
+#: What rows give way by at which Newton's search for a bound ends: rounding leaves no less.
 ROUNDING = 1e-12
 
 #: A bound of more than this many times the average weight counts as none.
@@ -119,10 +119,9 @@ class Elastic:
         self.factor = np.concatenate([b.factor[b.kept[b.kept < p]] for b in blocks])
         k = len(rows)
         slack = sp.csr_matrix((np.ones(k), (rows, np.arange(k))), shape=(len(kept), k))
-        self.scale = float(self.factor.max())  # costs in rows' units, near one: so are the multipliers
         bounds = part.problem.lower, part.problem.upper
         self.program = Program.from_arrays(
-            np.concatenate([np.zeros(n), np.tile(self.scale / self.factor, 2)]),
+            np.concatenate([np.zeros(n), np.ones(2 * k)]),
             sp.hstack([self.matrix, slack, -slack], format="csr"),
             np.concatenate([b.lower for b in blocks]),
             np.concatenate([b.upper for b in blocks]),
@@ -134,9 +133,15 @@ class Elastic:
             self.session = Session(self.program, elastic_backend(self.program, part.solver).name)
 
     def jointly(self) -> Floats:
-        """Return the extra tolerances of the least total with which there are weights."""
+        """Return the extra tolerances of the least total, in their own units, with which there are weights.
+
+        Zero where there are weights without any.
+        """
+        prices = self.factor.max() / self.factor  # at least one, so that none is lost among rounding errors
+        slacks = self._point(self._solve(c=np.concatenate([np.zeros(self.n_weights), prices, prices])))
+        by = slacks[self.n_weights :].reshape(2, -1).sum(axis=0)
         extra = np.zeros(len(self.part.tolerance))
-        extra[self.position] = self._extra(self._solve())
+        extra[self.position] = np.where(by > NONE * self.n_weights, by, 0.0) / self.factor
         return extra
 
     def alone(self, position: int) -> float:
@@ -148,7 +153,8 @@ class Elastic:
         held = np.maximum(self._point(first), 0.0)
         held[: self.n_weights], held[own] = self.part.problem.upper, np.inf
         second = self._solve(c=np.where(own, self.program.c, 0.0), upper=held)
-        return max(self._total(second), 0.0)
+        factor = float(self.factor[self.position == position][0])
+        return float(max(self._total(second) * self.n_weights / factor, 0.0))
 
     def bound(self, side: str) -> float:
         """Return the bound on the weights, "lower" or "upper", that would do in place of its own; infinite if none."""
@@ -195,21 +201,18 @@ class Elastic:
         return result
 
     def _total(self, result: Result) -> float:
+        """Return what rows give way by in all, in standard deviations."""
         assert result.objective is not None
-        return result.objective / self.scale
+        return float(result.objective / self.n_weights)
 
     def _point(self, result: Result) -> Floats:
         assert result.x is not None
         return result.x
 
-    def _extra(self, result: Result) -> Floats:
-        slacks = np.maximum(self._point(result)[self.n_weights :], 0.0).reshape(2, -1)
-        return np.asarray(slacks.sum(axis=0) / self.factor)
-
     def _slope(self, result: Result, side: str) -> float:
         """Return by how much the total rises as a bound on all weights does."""
         if result.row_dual is None:
             raise SolverFailure(f"{result.solver} gave no multipliers, which the search for a bound needs.")
-        reduced = -(self.matrix.T @ result.row_dual) / self.scale
+        reduced = -(self.matrix.T @ result.row_dual) / self.n_weights
         at_bound: Bools = reduced < 0 if side == "upper" else reduced > 0
         return float(reduced[at_bound].sum())

@@ -11,7 +11,7 @@ import pandas as pd
 
 from causalopt.errors import CausaloptError, InfeasibleError
 from causalopt.modeling.program import Floats
-from causalopt.problems.balance_elastic import NONE, Elastic, Part, parts
+from causalopt.problems.balance_elastic import Elastic, Part, parts
 from causalopt.solving.elastic import with_margin
 from causalopt.solving.words import rounded_down, rounded_up
 
@@ -70,7 +70,7 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
         return InfeasibleError(f"The tolerances cannot be met, and no solver could explain why: {error}", table)
     jointly = pd.concat(tables)
     words += _bound_words(problem, _together(bounds))
-    short = jointly[jointly["smallest jointly"] > jointly["tolerance"] * (1 + 1e-9) + NONE]
+    short = jointly[jointly["smallest jointly"] > jointly["tolerance"]]
     if not len(short):
         return InfeasibleError(
             "The tolerances cannot be met, by a margin too small to explain: loosen them slightly.", table
@@ -92,7 +92,7 @@ def explanation(found: Sequence[Part]) -> pd.DataFrame:
     small = sum(part.entries for part in found) <= MOST_ENTRIES
     tables, bounds = zip(*(_answers(part, alone=small, bounds=small) for part in found), strict=True)
     # Groups that have weights as they are need no other tolerances.
-    short = [table for table in tables if (table["smallest jointly"] > table["tolerance"] + NONE).any()]
+    short = [table for table in tables if (table["smallest jointly"] > table["tolerance"]).any()]
     whole = pd.concat(short or tables)
     whole = whole.droplevel("group") if len(found[0].problem.blocks) == 1 else whole
     whole.attrs |= {"legend": LEGEND, "least": LEAST}
@@ -110,7 +110,7 @@ def _answers(part: Part, *, alone: bool, bounds: bool = True) -> tuple[pd.DataFr
         index = pd.MultiIndex.from_tuples(labels, names=["group", "covariate"])
         table = pd.DataFrame({"tolerance": tolerance, "smallest jointly": _wider(tolerance, extra)}, index=index)
         table.insert(1, "smallest alone", np.full(len(table), np.nan))
-        if alone and (extra > NONE).any():
+        if alone and extra.any():
             asked = np.flatnonzero(np.isfinite(tolerance))
             own = np.array([live.alone(k) for k in asked.tolist()])
             table.iloc[asked, 1] = _wider(tolerance[asked], own)
@@ -120,7 +120,7 @@ def _answers(part: Part, *, alone: bool, bounds: bool = True) -> tuple[pd.DataFr
 
 def _wider(tolerance: Floats, extra: Floats) -> Floats:
     """Return the tolerances that work, with a margin where they are wider than asked for."""
-    return np.array([with_margin(t + e, SMALL) if e > NONE else t + e for t, e in zip(tolerance, extra, strict=True)])
+    return np.array([with_margin(t + e, SMALL) if e > 0 else t for t, e in zip(tolerance, extra, strict=True)])
 
 
 def _usable(bound: float, side: str, asked: float) -> float:

@@ -10,7 +10,7 @@ from match_cases import matchings
 
 import causalopt as co
 from causalopt.fastpaths import dual_newton
-from causalopt.problems.balance_elastic import NONE, Elastic, parts
+from causalopt.problems.balance_elastic import Elastic, parts
 from causalopt.problems.balance_explain import collinear
 from causalopt.problems.factorial_explain import smallest_extra
 from causalopt.problems.matching import MatchGraph
@@ -197,7 +197,7 @@ def test_one_live_program_answers_as_a_program_of_its_own_for_each_question():
             with Elastic(part) as live:
                 jointly = live.jointly()
                 assert jointly.sum() == pytest.approx(from_scratch(part, np.isfinite(tolerance)).sum(), abs=1e-9)
-                if jointly.sum() <= NONE:
+                if not jointly.any():
                     continue
                 for k in np.flatnonzero(np.isfinite(tolerance)):
                     expected = from_scratch(part, np.arange(len(tolerance)) == k)
@@ -214,6 +214,20 @@ def test_one_live_program_answers_as_a_program_of_its_own_for_each_question():
                     assert abs(found - at) == pytest.approx(expected, rel=1e-9, abs=1e-9)
                     kinds["no bound" if extra is None else "a bound"] += 1
     assert min(kinds.values()) >= 4, kinds
+
+
+@pytest.mark.parametrize("units", [[1e5, 1e-3, 1.0], [1e-6, 1.0, 1e6]], ids=str)
+def test_what_would_do_does_not_depend_on_the_units_of_measurement(units):
+    x, t = shifted(n=400, by=4.0)
+    given = {"scale": "raw", "upper": 8.0}
+
+    def answers(units):
+        tolerance = dict(zip("abc", 0.02 * np.array(units), strict=True))
+        with Elastic(parts(co.BalanceProblem(x * units, t, tolerance=tolerance, **given))[0]) as live:
+            alone = [live.alone(k) / units[k] for k in range(3)]
+            return [*alone, live.bound("upper"), live.bound("lower")]
+
+    assert answers(units) == pytest.approx(answers([1.0, 1.0, 1.0]), rel=1e-9)
 
 
 # ---- factorial ----
