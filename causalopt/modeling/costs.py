@@ -133,6 +133,7 @@ class ArrayObjective(ScalarObjective):
     Examples
     --------
     >>> import pyomo.environ as pyo
+    >>> from causalopt.modeling.components import ArrayVar
     >>> m = pyo.ConcreteModel()
     >>> m.x = ArrayVar(0.0, 1.0, n=2)
     >>> m.cost = ArrayObjective(m.x, [1.0, 2.0], sense=pyo.maximize)
@@ -201,6 +202,7 @@ class ArrayCost(ScalarExpression):
     Examples
     --------
     >>> import pyomo.environ as pyo
+    >>> from causalopt.modeling.components import ArrayVar
     >>> m = pyo.ConcreteModel()
     >>> m.x = ArrayVar(0.0, 1.0, n=2)
     >>> m.cost = ArrayCost(m.x, [1.0, 2.0])
