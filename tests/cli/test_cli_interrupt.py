@@ -222,7 +222,7 @@ def test_a_solver_that_auto_turns_to_after_a_fast_path_runs_apart(run, study, mo
     solve = IsolatedBackend.solve
     monkeypatch.setattr(IsolatedBackend, "solve", lambda self, *a: apart.append(self.name) or solve(self, *a))
     gave_up = Solution(Termination(Reason.NO_SOLUTION, Limit.ITERATIONS))
-    monkeypatch.setattr(balance, "_solve_dual_newton", lambda *_: gave_up)
+    monkeypatch.setattr(balance, "solve_parts", lambda *_: gave_up)
     found = json.loads(run(*words).stdout)
     assert apart == ["highs"] == [found["solver"]["name"]]
     assert found["objective"] == pytest.approx(usual["objective"])
