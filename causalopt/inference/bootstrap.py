@@ -110,7 +110,7 @@ def causal_bootstrap(
     treated: Any = None,
     solver: str = "auto",
     formulation: str | None = None,
-    time_limit: float | None = None,
+    time_limit: float | None = 60.0,
     seed: int = 0,
     **solving: Any,
 ) -> BootstrapResult:
@@ -138,8 +138,9 @@ def causal_bootstrap(
         Add an interval from errors divided by their own conservative standard errors, for "optimal" and "isotone".
     solver, formulation, time_limit
         As in `solve`, for "optimal". Where no exact algorithm applies (estimators that adjust for covariates, designs
-        by rerandomization), a proof for more than some 20 units can take hours: with a limit the normal interval uses
-        the bound instead, which holds whatever the worst case is.
+        by rerandomization or clusters), a proof for more than some 20 units can take hours. At the limit the normal
+        interval uses the bound instead, which holds whatever the worst case is, and a warning says so. None waits for
+        the proof.
     seed : int
     **solving
         Further arguments of `solve`, for "optimal": `gap`, `threads`, `isolate`, `options` and others.
@@ -273,12 +274,16 @@ class _Answers:
         if not copula.is_optimal:
             bounded = np.isfinite(copula.variance_bound)
             variance = copula.variance_bound if bounded else variance
+            gap = "of unknown size" if copula.gap is None else f"of {copula.gap:.2g}"
             self.notes["optimal"] = (
-                f"the worst copula is proven only to a gap of {copula.gap}: the normal interval uses "
-                f"{'the bound' if bounded else 'the copula found'}, the quantiles use the copula found"
+                f"the worst copula is proven only to a gap {gap}: the interval is the normal one, with "
+                f"{'the bound' if bounded else 'the copula found'}; the quantiles use the copula found"
             )
         self.copula = copula
         self._add("optimal", variance, copula.imputed)
+        if not copula.is_optimal:
+            row = self.rows["optimal"]
+            row["width"] = row["normal upper"] - row["normal lower"]
 
     def isotone(self) -> None:
         """Impute by rank."""

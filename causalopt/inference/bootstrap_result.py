@@ -29,7 +29,7 @@ class BootstrapResult:
     estimator, design : str
     table : DataFrame
         By method: variance, standard error, and the ends of the intervals by normal approximation and by quantiles
-        (missing where there are none), of which `width` is the width (of the normal one, without quantiles).
+        (missing where there are none), and the `width` of the one that `interval` returns.
     imputed : mapping from method to DataFrame
         Both outcomes of every unit.
     errors : mapping from method to array
@@ -57,7 +57,8 @@ class BootstrapResult:
         Parameters
         ----------
         kind : {"quantile", "normal", "studentised"}, optional
-            By quantiles where there are any, unless said otherwise.
+            By quantiles, unless said otherwise; the normal one where there are none, and where the worst case is not
+            proven: quantiles are those of the copula found, while the normal interval takes the proven bound.
         method : str, optional
             One of those in `table`; that of the result unless given.
 
@@ -73,7 +74,8 @@ class BootstrapResult:
             )
         row = self.table.loc[name]
         if kind is None:
-            kind = "quantile" if np.isfinite(row["quantile lower"]) else "normal"
+            drawn = np.isfinite(row["quantile lower"]) and name not in self.notes
+            kind = "quantile" if drawn else "normal"
         if f"{kind} lower" not in row or not np.isfinite(row[f"{kind} lower"]):
             raise DataError(f"Method {name!r} has no {kind} interval.")
         return float(row[f"{kind} lower"]), float(row[f"{kind} upper"])

@@ -196,6 +196,21 @@ def test_columns_that_are_not_there_are_named(arguments, message):
         co.causal_bootstrap(df, **({"outcome": "gdp", "treatment": "treated", "design": DESIGN} | arguments))
 
 
+def test_an_unproven_worst_case_gives_the_interval_of_its_bound():
+    clusters = np.repeat(np.arange(6), 4)
+    y = np.random.default_rng(0).normal(size=24)
+    with pytest.warns(co.CausaloptWarning, match="time limit"):
+        result = co.causal_bootstrap(y, clusters % 2, co.Cluster(clusters, 3), draws=200, time_limit=2.0)
+    copula, row = result.copula, result.table.loc["optimal"]
+    assert not copula.is_optimal and copula.variance_bound > copula.variance
+    assert row["variance"] == copula.variance_bound
+    half = 1.959963984540054 * np.sqrt(copula.variance_bound)
+    assert (result.lower, result.upper) == pytest.approx((result.estimate - half, result.estimate + half))
+    assert result.interval() == result.interval("normal") != result.interval("quantile")
+    assert row["width"] == pytest.approx(2 * half)
+    assert "normal one, with the bound" in result.notes["optimal"]
+
+
 def test_outcomes_are_given_once():
     with pytest.raises(co.DataError, match="twice"):
         co.causal_bootstrap(Y, TREATED, DESIGN, outcome=Y)
