@@ -67,6 +67,10 @@ class Extreme:
         return self.gap <= EXACT
 
 
+#: Rounding of a bound on R = S^2 / V, relative to n.
+RATIO_ROUNDING = 4e-15
+
+
 def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     """Return the largest Z of a side, exact or within a certified gap; None where there are not n pairs.
 
@@ -98,6 +102,8 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     mirror.evaluations = 0
     point, ratio, nodes, stopped = smallest(mirror, effort)
     evaluations = side.evaluations - before + mirror.evaluations
+    # R comes near n where all differences are nearly equal, and Z is then a matter of the last digits of n - R.
+    ratio = min(ratio, side.n) - RATIO_ROUNDING * side.n
     z, limit = -mirror.z(point), -z_of_ratio(ratio, side.n)
     return Extreme(point.flow, z, max(z, limit), True, evaluations, nodes, stopped)
 
@@ -108,7 +114,8 @@ def beginning(side: Side) -> tuple[Point, float, Bounds] | None:
     None where there is no matching.
     """
     known = side.known
-    bounds = known.bounds.moved(side.n)
+    # Taking pairs away would subtract large terms from each other.
+    bounds = known.bounds.moved(side.n) if side.n >= known.n else Bounds.none(side.n)
     if np.isfinite(known.m) and side.n >= known.n:
         found = side.around(known.m)
         if found is None:

@@ -185,6 +185,7 @@ class Part:
         flow = self.settled.copy()
         flow[self.arcs] += answer.x
         bound, reduced = graph.proven(weights[self.arcs], self.free, answer)
+        bound += graph.rounding(self.free, answer)
         line = Line(alpha, beta, bound + float(weights @ self.settled), side.point(flow))
         self.proofs.append((line, reduced))
         return line

@@ -254,7 +254,7 @@ class Program:
         """
         if not 0 < self.A.nnz <= FEW_NONZEROS:
             return np.asarray(self.A.T @ y)
-        terms = np.repeat(y, self.A.indptr[1:] - self.A.indptr[:-1])
+        terms = np.repeat(np.asarray(y, dtype=float), self.A.indptr[1:] - self.A.indptr[:-1])
         terms *= self.A.data
         return np.asarray(np.bincount(self.A.indices, weights=terms, minlength=self.n_columns), dtype=float)
 

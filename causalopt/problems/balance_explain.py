@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import CausaloptError, InfeasibleError
-from causalopt.modeling.program import Floats
+from causalopt.modeling.program import Bools, Floats
 from causalopt.problems.balance_elastic import Elastic, Part, parts
 from causalopt.solving.elastic import with_margin
 from causalopt.solving.words import rounded_down, rounded_up
@@ -27,8 +27,8 @@ MOST_ENTRIES = 2_000_000
 #: What the columns of the explanation say.
 LEGEND = {
     "tolerance": "as asked for",
-    "smallest alone": "the smallest that works where it alone is loosened and all others stay; inf: no value of it "
-    "does, since others stand in the way too; empty: not looked for",
+    "smallest alone": "the smallest that works where the tolerance of this covariate alone is loosened, in all groups, "
+    "and all others stay; inf: no value of it does, since others stand in the way too; empty: not looked for",
     "smallest jointly": "one set of tolerances that works together, of the least total increase",
 }
 
@@ -91,6 +91,8 @@ def explanation(found: Sequence[Part]) -> pd.DataFrame:
     """Return the table of `explain_infeasible`."""
     small = sum(part.entries for part in found) <= MOST_ENTRIES
     tables, bounds = zip(*(_answers(part, alone=small, bounds=small) for part in found), strict=True)
+    if small and len(tables) > 1:
+        _of_all_groups(tables)
     # Groups that have weights as they are need no other tolerances.
     short = [table for table in tables if (table["smallest jointly"] > table["tolerance"]).any()]
     whole = pd.concat(short or tables)
@@ -111,11 +113,27 @@ def _answers(part: Part, *, alone: bool, bounds: bool = True) -> tuple[pd.DataFr
         table = pd.DataFrame({"tolerance": tolerance, "smallest jointly": _wider(tolerance, extra)}, index=index)
         table.insert(1, "smallest alone", np.full(len(table), np.nan))
         if alone and extra.any():
-            asked = np.flatnonzero(np.isfinite(tolerance))
+            asked = np.flatnonzero(np.isfinite(tolerance) & _is_one_row(part))
             own = np.array([live.alone(k) for k in asked.tolist()])
             table.iloc[asked, 1] = _wider(tolerance[asked], own)
         sides = [side for side in ("upper", "lower") if bounds and np.isfinite(getattr(part.problem, side))]
         return table, {side: _usable(live.bound(side), side, getattr(part.problem, side)) for side in sides}
+
+
+def _is_one_row(part: Part) -> Bools:
+    """Return which tolerances of a part stand for one row: those between groups, or of groups, are often several."""
+    own = {group.label for group in part.problem.groups}
+    of_group = np.array([block.label in own for block in part.blocks])
+    alone = np.where(of_group, of_group.sum() == 1, (~of_group).sum() == 1)
+    return np.repeat(alone, len(part.problem.names))
+
+
+def _of_all_groups(tables: Sequence[pd.DataFrame]) -> None:
+    """Let `smallest alone` be what works in every group: the user has one tolerance for all of them."""
+    needed = [table["smallest alone"].fillna(table["tolerance"]).to_numpy() for table in tables]
+    most = np.max(needed, axis=0)
+    for table in tables:
+        table["smallest alone"] = np.where(np.isfinite(table["tolerance"]), most, np.nan)
 
 
 def _wider(tolerance: Floats, extra: Floats) -> Floats:

@@ -325,7 +325,7 @@ class SyntheticControlResult(Result):
         face = self._faces[k]
         own = float(slope @ self._weight_values[:, k])
         low, high = (own, own) if face is None else face.range(slope)
-        return constant + low, constant + high
+        return constant + min(low, own), constant + max(high, own)  # rounding may leave the weights found just outside
 
     def _near_optimal(self, k: int, eta: float, solver: str) -> tuple[float, float, float]:
         from causalopt.modeling.compile import compile_model

@@ -450,3 +450,40 @@ def test_errors_can_be_handed_to_another_process_before_they_are_looked_at():
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)
     pd.testing.assert_frame_equal(again.explanation, error.explanation)
+
+
+def test_the_smallest_alone_works_as_the_one_tolerance_of_all_groups():
+    """The user names one tolerance a covariate, though every group has a row of its own."""
+    seen = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        t = rng.integers(0, 2, 40)
+        x = pd.DataFrame(rng.normal(size=(40, 2)) + 1.6 * t[:, None] * np.array([1, 0.3]), columns=["a", "b"])
+        x["b"] = np.where(rng.random(40) < 0.15, x["b"], 0) + 0.02 * t
+        arguments = {"estimand": "ATE", "upper": 1.7}
+        try:
+            co.solve(co.BalanceProblem(x, t, tolerance=0.0, **arguments))
+            continue
+        except co.InfeasibleError as error:
+            table = error.explanation
+        for (_, name), row in table.iterrows():
+            value = row["smallest alone"]
+            assert np.isfinite(value) or np.isinf(value)
+            tried = {name: value if np.isfinite(value) else 100.0, "default": 0.0}
+            if np.isfinite(value):
+                assert co.solve(co.BalanceProblem(x, t, tolerance=tried, **arguments)).is_optimal
+                seen += 1
+                tried[name] = 0.99 * value
+            with pytest.raises(co.InfeasibleError):
+                co.solve(co.BalanceProblem(x, t, tolerance=tried, **arguments))
+    assert seen
+
+
+def test_tolerances_that_stand_for_several_rows_of_one_part_are_not_looked_for():
+    rng = np.random.default_rng(1)
+    t = rng.integers(0, 2, 40)
+    x = pd.DataFrame({"a": rng.normal(size=40) + 3 * t})
+    error = explained(co.BalanceProblem(x, t, estimand="ATE", tolerance=0.0, between=0.5, upper=1.5))
+    alone = error.explanation["smallest alone"]
+    assert alone[[0, 1]].isna().all()  # the groups'; both follow from one number
+    assert error.explanation.attrs["legend"]["smallest alone"].endswith("empty: not looked for")

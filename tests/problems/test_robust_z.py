@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -578,3 +580,20 @@ def test_interrupted_tangents_keep_the_best_round(monkeypatch):
     found = tangents.solve_by_tangents(program, co.solving.options.SolveOptions(), backend=backend)
     assert found.termination.limit is Limit.INTERRUPT and found.termination.reason.value == "feasible"
     assert found.x.sum() >= 7.3 and found.bound <= program.objective(found.x)
+
+
+@pytest.mark.parametrize("seed", [3, 8, 17, 53, 101, 202])
+@pytest.mark.parametrize("shift", [1e4, 1e6, 1e8, 1e9])
+def test_no_matching_beats_the_bound_where_differences_are_nearly_equal(seed, shift):
+    rng = np.random.default_rng(seed)
+    treated, control = rng.normal(size=4) + shift, rng.normal(size=4)
+    result = co.solve(co.RobustZProblem(treated, control, np.ones((4, 4)), pairs=3))
+    least = np.inf
+    for rows in itertools.combinations(range(4), 3):
+        for columns in itertools.permutations(range(4), 3):
+            d = [Fraction(treated[i]) - Fraction(control[j]) for i, j in zip(rows, columns, strict=True)]
+            total = sum(d)
+            least = min(least, float(total) / float(sum((x - total / 3) ** 2 for x in d)) ** 0.5)
+    small = result.minimum
+    assert small.bound <= least * (1 + 1e-9) <= small.z * (1 + 2e-9)
+    assert small.kind != "exact" or small.z == pytest.approx(least, rel=1e-8)

@@ -1,6 +1,7 @@
 """How much of the answer the data decide: unique weights, ranges over equally good and over nearly as good ones."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -431,3 +432,15 @@ def test_donors_at_zero_since_the_treatment_leave_the_effect_alone(donors):
     for eta in (0.0, 0.1):
         span = result.att_range(eta)
         assert (span.lower, span.upper) == pytest.approx((outcomes.iloc[6:, 0].mean(),) * 2, abs=1e-9)
+
+
+def test_the_range_of_the_effect_holds_the_effect_whatever_the_rounding():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        outcomes = pd.DataFrame(1000.0 + 1e-6 * rng.normal(size=(6, 9)))
+        problem = co.SyntheticControlProblem(outcomes, [0, 1, 2], 3, intercept=True, pooled=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", co.CausaloptWarning)
+            result = co.solve(problem)
+        span = result.att_range(0.0)
+        assert span.lower <= result.att + 1e-12 and result.att <= span.upper + 1e-12
