@@ -10,6 +10,9 @@ from causalopt.basis import Column
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats, Ints
 
+#: A standard deviation below this, relative to the largest value, is rounding of a constant.
+CONSTANT = 1e-14
+
 
 class Moments:
     """Target means, internal scale and standard deviations of the covariate functions."""
@@ -90,7 +93,8 @@ class Moments:
             levels = [p for p, c in enumerate(columns) if c.factor == factor]
             units[levels] = np.sqrt(np.mean(units[levels] ** 2))
         for p, column in enumerate(columns):
-            if not units[p] > 0:
+            noise = 0.0 if scales[p] == "raw" else CONSTANT * float(np.abs(column.values).max())
+            if not units[p] > noise:
                 raise DataError(
                     f"Covariate {column.name!r} does not vary in the population that scale={scales[p]!r} refers to, so "
                     f"a tolerance in its standard deviations means nothing. Use scale={{{column.name!r}: 'raw'}} or "
@@ -124,7 +128,7 @@ def refuse_constant(columns: Sequence[Column], spread: Floats) -> None:
     for column, sd in zip(columns, spread, strict=True):
         if not np.isfinite(sd):
             raise DataError(f"Covariate {column.name!r} spans more than numbers can hold. Rescale it.")
-        if sd <= 1e-14 * float(np.abs(column.values).max()):
+        if sd <= CONSTANT * float(np.abs(column.values).max()):
             raise DataError(
                 f"Covariate {column.name!r} is {column.values[0]:g} in every row: there is nothing to balance. "
                 "Leave it out."

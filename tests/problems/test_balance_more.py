@@ -362,3 +362,13 @@ def test_a_prompt_shows_the_summary(study):
     result = co.balance(study, treatment="t", covariates=NAMES, tolerance=0.05)
     assert repr(result) == f"BalanceResult\n{result.summary()}"
     assert repr(co.solve(co.Program.from_arrays([1.0]), "highs")).startswith("Result\nstatus")
+
+
+@pytest.mark.parametrize("value", [0.5, 0.1, 0.0395, 123.4])
+def test_a_covariate_constant_in_a_group_has_no_unit_there(value):
+    rng = np.random.default_rng(5)
+    t = np.repeat([0, 1], 30)
+    rare = np.where((t == 1) & (rng.random(60) < 0.2), value + 1, value)
+    x = pd.DataFrame({"a": rng.normal(size=60), "rare": rare})
+    with pytest.raises(co.DataError, match="'rare' does not vary"):
+        co.BalanceProblem(x, t, tolerance=0.01, scale="group")
