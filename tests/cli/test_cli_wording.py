@@ -251,7 +251,7 @@ def test_shown_tolerances_work_as_they_are_shown(run, study):
     assert re.search(r"--upper [\d.]+", said(out))[0].split()[1] not in ("2", "inf")
     enough = re.search(r"--upper ([\d.]+)", said(out))[1]
     assert run(*words[:-1], enough).exit_code == 0
-    assert "smallest alone the smallest that works where it alone is loosened" in said(out)
+    assert "smallest alone the smallest that works where the tolerance of this covariate alone is loosened" in said(out)
     assert "inf: no value of it does" in said(out)
 
 
