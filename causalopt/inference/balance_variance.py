@@ -14,12 +14,22 @@ Three kinds, compared by their coverage in the Kang-Schafer study (`benchmarks/k
 
 from __future__ import annotations
 
+import numbers
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalopt.errors import CausaloptError, DataError, OptionError
-from causalopt.inference.weighted import Estimate, normal_estimate, weighted_mean
+from causalopt.errors import CausaloptError, CausaloptWarning, DataError, OptionError
+from causalopt.inference.weighted import (
+    LEAST_SIZE,
+    SMALL_SIZE,
+    Estimate,
+    effective_size,
+    normal_estimate,
+    require_level,
+    weighted_mean,
+)
 from causalopt.modeling.program import Floats
 from causalopt.solving.options import unknown_name
 
@@ -44,20 +54,43 @@ def estimate(
     """Estimate a difference of weighted means with its standard error; see `BalanceResult.estimate`."""
     if variance not in KINDS:
         raise OptionError(unknown_name("variance", str(variance), KINDS))
+    require_level(level)
     pair = result._contrast(contrast)
     value = result._difference(y, contrast)
+    small = _small_groups(result, pair, value)
     what = result.problem.estimand if pair[1] is not None else "weighted mean"
     if variance == "fixed":
         w, codes = result.weights.to_numpy(), result.problem._codes
         parts = [weighted_mean(y[codes == k], w[codes == k])[1] for k in pair if k is not None]
-        return normal_estimate(value, sum(parts), level, f"{what}; linearised standard error, weights taken as fixed")
+        method = f"{what}; linearised standard error, weights taken as fixed{small}"
+        return normal_estimate(value, sum(parts), level, method)
     if variance == "regression":
-        return normal_estimate(
-            value, _regression_variance(result, y, pair, value), level, f"{what}; regression-adjusted standard error"
-        )
+        method = f"{what}; regression-adjusted standard error{small}"
+        return normal_estimate(value, _regression_variance(result, y, pair, value), level, method)
     error, failed = _bootstrap_error(result, y, contrast, replications, seed)
     note = f", {failed} without solution" if failed else ""
-    return normal_estimate(value, error**2, level, f"{what}; bootstrap of {replications} samples{note}")
+    return normal_estimate(value, error**2, level, f"{what}; bootstrap of {replications} samples{note}{small}")
+
+
+def _small_groups(result: BalanceResult, pair: tuple[int, int | None], value: float) -> str:
+    """Refuse groups that are too small for a variance; warn of those that are small, and return words on them."""
+    w, codes = result.weights.to_numpy(), result.problem._codes
+    sizes = {result.problem.levels[k]: effective_size(w[codes == k]) for k in pair if k is not None}
+    for label, size in sizes.items():
+        if size < LEAST_SIZE * (1 - 1e-9):
+            raise DataError(
+                f"Group {label!r} has an effective size of {size:.3g}: how much outcomes vary within it cannot be told "
+                f"from so few, so that no standard error can be given. The difference alone is {value:.6g}. Take more "
+                "units, loosen the tolerances where the weights rest on a few, or see estimate_range(...)."
+            )
+    small = [
+        f"group {label!r} has an effective size of {size:.3g}" for label, size in sizes.items() if size < SMALL_SIZE
+    ]
+    if not small:
+        return ""
+    text = f"{' and '.join(small)}: the standard error is itself uncertain, and normal intervals are then too short"
+    warnings.warn(f"{text[0].upper()}{text[1:]}.", CausaloptWarning, stacklevel=4)
+    return f"; {text}"
 
 
 def _fit(rows: Floats, y: Floats, w: Floats) -> Floats:
@@ -82,13 +115,17 @@ def _regression_variance(result: BalanceResult, y: Floats, pair: tuple[int, int 
     # What the target population contributes, unit by unit.
     first, second = pair
     if problem.estimand in ("ATT", "ATC"):
-        focal = next(k for k in pair if k not in weighted)
+        focal = next(k for k in range(len(problem.levels)) if k not in weighted)
         members = np.flatnonzero(codes == focal)
-        other = next(k for k in pair if k in weighted and k is not None)
-        rows = _functions(result, members)
-        sign = 1.0 if focal == first else -1.0
-        influence = sign * (y[members] - fits[other] @ rows) - value
-        own = w[members]
+        rows, own = _functions(result, members), w[members]
+        if focal in pair:
+            other = next(k for k in pair if k is not None and k in weighted)
+            sign = 1.0 if focal == first else -1.0
+            influence = sign * (y[members] - fits[other] @ rows) - value
+        else:  # two groups weighted to a third
+            assert second is not None
+            influence = (fits[first] - fits[second]) @ rows
+            influence = influence - np.average(influence, weights=own)
     else:
         rows, own = _target_functions(result)
         influence = fits[first] @ rows - (fits[second] @ rows if second is not None else 0.0)
@@ -124,8 +161,8 @@ def _bootstrap_error(
 ) -> tuple[float, int]:
     from causalopt.solving.dispatch import solve
 
-    if replications < 20:
-        raise OptionError(f"replications is {replications}; a standard error needs at least 20.")
+    if not isinstance(replications, numbers.Integral) or replications < 20:
+        raise OptionError(f"replications is {replications!r}; a standard error needs a whole number of at least 20.")
     rng = np.random.default_rng(seed)
     problem = result.problem
     groups = [np.flatnonzero(problem._codes == k) for k in range(len(problem.levels))]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
+from typing import Any
 
 import numpy as np
 
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats
+
+#: Effective size of a group below which its variance cannot be told from its own outcomes.
+LEAST_SIZE = 2.0
+
+#: Effective size of a group below which normal intervals are noticeably too short.
+SMALL_SIZE = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +49,22 @@ class Estimate:
         )
 
 
+def require_level(level: Any) -> None:
+    """Raise `DataError` unless the level of an interval is a number between 0 and 1."""
+    if not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
+        raise DataError(f"level is {level!r}; it must lie between 0 and 1, such as 0.95.")
+
+
+def effective_size(weights: Floats) -> float:
+    """Return (sum w)^2 / sum w^2: how many equally weighted units would give a mean as precise (Kish 1965)."""
+    return float(weights.sum()) ** 2 / float(weights @ weights)
+
+
 def normal_estimate(value: float, variance: float, level: float, method: str) -> Estimate:
     """Return an estimate with its normal interval and two-sided p-value."""
     from scipy.stats import norm
 
-    if not 0 < level < 1:
-        raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
+    require_level(level)
     error = float(np.sqrt(variance))
     half = float(norm.ppf(0.5 + level / 2)) * error
     p = float(2 * norm.sf(abs(value) / error)) if error > 0 else (1.0 if value == 0 else 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from causalopt.errors import DataError
 from causalopt.modeling.program import Floats
 from causalopt.problems.reading import read_outcome
 from causalopt.solving.result import Result
+from causalopt.solving.words import listing
 
 if TYPE_CHECKING:
     from causalopt.inference.near_optimal import EstimateRange
@@ -53,11 +55,9 @@ class BalanceResult(Result):
     @property
     def effective_sample_size(self) -> pd.Series:
         """(sum w)^2 / sum w^2 of each weighted group (Kish 1965)."""
-        sizes = []
-        for group in self.problem.groups:
-            w = self._of(group)
-            sizes.append(float(w.sum() ** 2 / (w @ w)))
-        return self._by_group(sizes, "effective sample size")
+        from causalopt.inference.weighted import effective_size
+
+        return self._by_group([effective_size(self._of(g)) for g in self.problem.groups], "effective sample size")
 
     @property
     def cv(self) -> pd.Series:
@@ -227,6 +227,17 @@ class BalanceResult(Result):
         Returns
         -------
         Estimate
+
+        Raises
+        ------
+        DataError
+            For an outcome or contrast that cannot be used, and where a group that is compared has an effective size
+            below 2, from which no standard error can be told.
+
+        Warns
+        -----
+        CausaloptWarning
+            Where a group that is compared has an effective size below 10: normal intervals are then too short.
         """
         from causalopt.inference.balance_variance import estimate
 
@@ -289,14 +300,26 @@ class BalanceResult(Result):
         """Return the numbers of the two groups to compare; None for the second where there is but one group."""
         problem = self.problem
         if contrast is not None:
+            if not (isinstance(contrast, tuple | list) and len(contrast) == 2):
+                raise DataError(
+                    f"contrast is {contrast!r}; it must be a pair of the groups {problem.levels}: "
+                    "contrast=(first, second)."
+                )
             for label in contrast:
                 if label not in problem.levels:
                     raise DataError(f"contrast names {label!r}, but the groups are {problem.levels}.")
+            if contrast[0] == contrast[1]:
+                raise DataError(f"contrast compares {contrast[0]!r} with itself; name two of {problem.levels}.")
             return problem.levels.index(contrast[0]), problem.levels.index(contrast[1])
         if len(problem.levels) == 1:
             return 0, None
         if problem._treated_code is None or len(problem.levels) > 2:
-            raise DataError(f"The groups are {problem.levels}: say which two to compare, contrast=(first, second).")
+            others = [label for k, label in enumerate(problem.levels) if k != problem._treated_code]
+            pairs = list(itertools.combinations(problem.levels, 2))
+            if problem._treated_code is not None:
+                pairs = [(problem.levels[problem._treated_code], label) for label in others]
+            shown = listing([f"contrast={pair!r}" for pair in pairs])
+            raise DataError(f"The groups are {problem.levels}: say which two to compare, such as {shown}.")
         return problem._treated_code, 1 - problem._treated_code
 
     def _difference(self, y: Floats, contrast: tuple[Any, Any] | None = None) -> float:

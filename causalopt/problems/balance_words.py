@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from causalopt.inference.weighted import LEAST_SIZE, SMALL_SIZE, effective_size
 from causalopt.solving.words import Words, listing, plural
 
 if TYPE_CHECKING:
@@ -44,7 +45,19 @@ def _sizes(result: BalanceResult) -> str:
         f"Effective sample size: {kept}. So many equally weighted units would give a mean as precise, where outcomes "
         "vary alike; the rest is the price of balance."
     )
-    return text + (f" {plural(none, 'unit')} got no weight." if none else "")
+    return text + (f" {plural(none, 'unit')} got no weight." if none else "") + _small(result)
+
+
+def _small(result: BalanceResult) -> str:
+    w, codes = result.weights.to_numpy(), result.problem._codes
+    sizes = {label: effective_size(w[codes == k]) for k, label in enumerate(result.problem.levels)}
+    small = [f"{size:.3g} (group {label})" for label, size in sizes.items() if size < SMALL_SIZE]
+    if not small:
+        return ""
+    return (
+        f" An effective sample size of {listing(small)} is small: the standard errors of estimates are themselves "
+        f"uncertain, and normal intervals too short; below {LEAST_SIZE:g} there are none."
+    )
 
 
 def _balance(result: BalanceResult) -> str:

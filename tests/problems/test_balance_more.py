@@ -265,6 +265,78 @@ def test_intervals_cover_about_as_often_as_they_say():
     assert 0.90 <= covered / runs <= 0.985
 
 
+@pytest.mark.parametrize("kind", ["fixed", "regression", "bootstrap"])
+def test_one_treated_unit_has_no_standard_error(kind):
+    rng = np.random.default_rng(1)
+    df = pd.DataFrame({"x": rng.normal(size=800), "t": 0, "y": rng.normal(size=800)})
+    df.loc[df["x"].abs().idxmin(), "t"] = 1
+    result = co.balance(df, treatment="t", covariates=["x"], scale="group")
+    difference = result._difference(df["y"].to_numpy())
+    with pytest.raises(co.DataError, match=f"Group 1 has an effective size of 1: .*alone is {difference:.6g}"):
+        result.estimate("y", variance=kind)
+
+
+def test_weights_that_rest_on_one_unit_have_no_standard_error():
+    df = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0, 60.0], "y": [1.0, 5.0, 2.0, 4.0, 3.0]})
+    result = co.balance(df, covariates=["x"], estimand="population", target={"x": 59.0}, tolerance=0, scale="group")
+    assert result.effective_sample_size["all"] < 1.1
+    with pytest.raises(co.DataError, match="Group 'all' has an effective size of 1"):
+        result.estimate("y")
+
+
+@pytest.mark.parametrize("kind", ["fixed", "regression", "bootstrap"])
+def test_a_few_treated_units_give_an_estimate_with_a_warning(kind):
+    rng = np.random.default_rng(1)
+    df = pd.DataFrame({"x": rng.normal(size=200), "t": np.repeat([1, 0], [3, 197]), "y": rng.normal(size=200)})
+    result = co.balance(df, treatment="t", covariates=["x"], tolerance=0.1, scale="group")
+    with pytest.warns(co.CausaloptWarning, match="Group 1 has an effective size of 3: .*too short") as caught:
+        estimate = result.estimate("y", variance=kind, replications=20)
+    assert caught[0].filename == __file__
+    assert "group 1 has an effective size of 3: " in str(estimate) and "group 0" not in str(estimate)
+    assert "sample size of 3 (group 1) is small" in " ".join(str(result.explain()).split())
+
+
+def test_a_group_that_is_not_compared_may_be_small(study):
+    few = pd.concat([study[study["arm"] != "low"], study[study["arm"] == "low"].iloc[:4]])
+    result = co.balance(few, treatment="arm", covariates=NAMES, treated="high", tolerance=2.0)
+    result.estimate("y", contrast=("high", "none"))
+    with pytest.warns(co.CausaloptWarning, match="Group 'low' has an effective size of"):
+        result.estimate("y", contrast=("high", "low"))
+
+
+def test_two_groups_weighted_to_a_third_have_the_regression_error_of_a_population(study):
+    result = co.balance(study, treatment="arm", covariates=NAMES, treated="high", tolerance=0.05)
+    ours = result.estimate("y", contrast=("low", "none"), variance="regression")
+    high = study["arm"] == "high"
+    rest = study[~high]
+    other = co.balance(
+        rest, treatment="arm", covariates=NAMES, estimand="population", target=study[high], tolerance=0.05
+    ).estimate("y", contrast=("low", "none"), variance="regression")
+    assert ours.estimate == pytest.approx(other.estimate, rel=1e-6)
+    assert ours.standard_error == pytest.approx(other.standard_error, rel=1e-6)
+
+
+def test_contrasts_that_cannot_be_are_refused_and_those_that_can_are_named(study):
+    result = co.balance(study, treatment="arm", covariates=NAMES, treated="high", tolerance=0.05)
+    with pytest.raises(co.DataError, match=r"contrast=\('high', 'low'\) and contrast=\('high', 'none'\)\.$"):
+        result.estimate("y")
+    with pytest.raises(co.DataError, match="'low' with itself"):
+        result.estimate("y", contrast=("low", "low"))
+    for wrong in ("low", ("low",), 3):
+        with pytest.raises(co.DataError, match="must be a pair of the groups"):
+            result.estimate("y", contrast=wrong)
+
+
+@pytest.mark.parametrize("level", ["0.9", 1.0, None, float("nan")])
+def test_a_level_that_is_none_is_refused(study, level):
+    result = co.balance(study, treatment="t", covariates=NAMES)
+    for kind in ("fixed", "bootstrap"):
+        with pytest.raises(co.DataError, match=r"level is .*between 0 and 1"):
+            result.estimate("y", level, variance=kind)
+    with pytest.raises(co.OptionError, match="replications is 'x'"):
+        result.estimate("y", variance="bootstrap", replications="x")
+
+
 # ---- bounds ----
 
 
