@@ -24,9 +24,9 @@ from causalopt.inference.bootstrap_result import BootstrapResult
 from causalopt.inference.designs import LARGEST_COVARIANCE, Design
 from causalopt.inference.designs_simulated import KnownCovariance
 from causalopt.inference.estimators import Estimator, as_estimator
-from causalopt.inference.weighted import normal_estimate
+from causalopt.inference.weighted import normal_estimate, require_level
 from causalopt.modeling.program import Bools, Floats
-from causalopt.solving.options import unknown_name
+from causalopt.solving.options import refuse_unknown_arguments, unknown_name
 
 if TYPE_CHECKING:
     from causalopt.problems.copula_result import CopulaResult
@@ -181,7 +181,9 @@ def causal_bootstrap(
     True
     """
     from causalopt.problems.copula_data import read_study
+    from causalopt.solving.dispatch import solve
 
+    refuse_unknown_arguments(causal_bootstrap, solving, solve, {"confidence": "Did you mean 'level'?"})
     if isinstance(data, pd.DataFrame):
         outcome, treatment, covariates, predictions, strata = (
             _columns(data, names) for names in (outcome, treatment, covariates, predictions, strata)
@@ -200,8 +202,7 @@ def causal_bootstrap(
         raise OptionError(unknown_name("method", str(method), (*METHODS, "all")))
     if not (isinstance(draws, int | np.integer) and draws >= 100):
         raise DataError(f"draws is {draws!r}; quantiles need a whole number of at least 100.")
-    if not 0 < level < 1:
-        raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
+    require_level(level)
     if not isinstance(design, Design):
         raise DataError(f"design is {type(design).__name__}; give one of causalopt's designs.")
     y, z, index, _ = read_study(outcome, treatment, treated)

@@ -37,7 +37,7 @@ from causalopt.problems.reading import (
     spread_by_name,
     treated_code,
 )
-from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.result import Result, Solution
 
 ESTIMANDS = ("ATT", "ATC", "ATE", "population")
@@ -470,6 +470,8 @@ def balance(
     ------
     DataError
         Where columns are missing, or the data cannot be used.
+    OptionError
+        For an argument that does not exist; the message names the nearest.
 
     Examples
     --------
@@ -481,6 +483,10 @@ def balance(
     >>> round(result.estimate("y").estimate, 6)
     2.0
     """
+    after = (
+        'Weights are chosen without outcomes: balance first, then result.estimate("y") for the outcome in column "y".'
+    )
+    refuse_unknown_arguments(balance, problem, BalanceProblem, {"outcome": after, "y": after})
     names = [covariates] if isinstance(covariates, str) else list(covariates)
     asked = [*names, *([treatment] if treatment is not None else [])]
     for key in ("sampling_weights", "base_weights"):

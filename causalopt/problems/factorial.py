@@ -40,7 +40,7 @@ from causalopt.problems.factorial_design import (
 from causalopt.problems.factorial_result import FactorialResult
 from causalopt.problems.factorial_rows import WeightSet, make_set, row_table
 from causalopt.problems.reading import require_columns
-from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.result import Result, Solution
 
 FORMULATIONS = {
@@ -426,6 +426,10 @@ def factorial_balance(
     """
     from causalopt.solving.dispatch import solve
 
+    after = (
+        'Weights are chosen without outcomes: balance first, then result.estimate("y") for the outcome in column "y".'
+    )
+    refuse_unknown_arguments(factorial_balance, problem, FactorialBalanceProblem, {"outcome": after, "y": after})
     chosen = {"factors": _listed(factors), "covariates": _listed(covariates)}
     require_columns(df, [name for names in chosen.values() for name in names])
     instance = FactorialBalanceProblem(

@@ -39,7 +39,7 @@ from causalopt.problems.synthetic_control_predictors import (
     search_importance,
 )
 from causalopt.problems.synthetic_control_result import SyntheticControlResult
-from causalopt.solving.options import SolveOptions
+from causalopt.solving.options import SolveOptions, refuse_unknown_arguments
 from causalopt.solving.result import Result, Solution
 
 #: The gap of a solver's answer above which it is polished.
@@ -376,6 +376,7 @@ def synthetic_control(
     """
     from causalopt.solving.dispatch import solve
 
+    refuse_unknown_arguments(synthetic_control, problem, SyntheticControlProblem, {})
     if predictors is not None and not isinstance(predictors, pd.DataFrame):
         predictors = predictors_from_columns(df, unit, time, treatment_time, predictors)
     instance = SyntheticControlProblem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -133,3 +134,33 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     near = [by_lower[word] for word in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(known[:40])}."
     return f"Unknown {what} {name!r}. {hint}"
+
+
+def refuse_unknown_arguments(
+    function: Callable[..., Any], given: Mapping[str, Any], taker: Callable[..., Any], instead: Mapping[str, str]
+) -> None:
+    """Raise `OptionError` for an argument that a function cannot pass on, naming the nearest that it takes.
+
+    Parameters
+    ----------
+    function : callable
+        What the user called.
+    given : mapping
+        The further arguments that it was given, `**given`.
+    taker : callable
+        What takes them, by keyword alone.
+    instead : mapping from argument to words
+        What to do next, for names that people try and that are nothing like the right one.
+    """
+    if not given:
+        return
+    parameters = inspect.signature(taker).parameters.values()
+    taken = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    own = inspect.signature(function).parameters.values()
+    known = taken | {p.name for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    for name in given:
+        if name not in taken:
+            what = f"argument of {function.__name__}()"
+            raise OptionError(
+                f"Unknown {what} {name!r}. {instead[name]}" if name in instead else unknown_name(what, name, known)
+            )
