@@ -280,7 +280,12 @@ def expand(columns: Sequence[Column], basis: Iterable[Term]) -> list[Column]:
     columns : sequence of Column
         The covariates.
     basis : iterable of Term
-        What to add.
+        What to add; a single term stands for a list of one.
+
+    Raises
+    ------
+    DataError
+        For what is no term.
 
     Examples
     --------
@@ -289,9 +294,16 @@ def expand(columns: Sequence[Column], basis: Iterable[Term]) -> list[Column]:
     >>> [c.name for c in expand([age], [moments(2)])]
     ['age', 'age^2']
     """
+    terms = list(basis) if isinstance(basis, Iterable) and not isinstance(basis, str) else [basis]
+    for term in terms:
+        if not callable(term):
+            raise DataError(
+                f"basis holds {term!r}, which is no term: basis= takes a list of those that the functions of "
+                "causalopt.basis make, such as basis=[causalopt.basis.moments(), causalopt.basis.interactions()]."
+            )
     by_name = {column.name: column for column in columns}
     expanded = dict(by_name)
-    for term in basis:
+    for term in terms:
         for column in term(by_name):
             expanded.setdefault(column.name, column)
     return list(expanded.values())

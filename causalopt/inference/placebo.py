@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import numbers
 import os
 import pickle
 import subprocess
@@ -264,15 +265,32 @@ def _sets_of(donors: Sequence[Any], size: int, draws: int, seed: int) -> list[li
     return [[donors[i] for i in members] for members in chosen]
 
 
-def in_time(result: SyntheticControlResult, times: Sequence[Any] | None = None, *, workers: int = 1) -> TimePlacebo:
+def _as_time(time: Any, before: pd.Index) -> Any:
+    """Return a time as the panel has it: a date that is given as text becomes one."""
+    try:
+        if isinstance(before, pd.DatetimeIndex):
+            if isinstance(time, numbers.Number):
+                raise TypeError
+            time = pd.Timestamp(time)
+        elif isinstance(before, pd.PeriodIndex):
+            time = pd.Period(time, freq=before.freq)
+        before[0] < time  # noqa: B015
+    except (TypeError, ValueError):
+        raise DataError(
+            f"The placebo time {time!r} cannot be compared with the panel's times, {before[0]!r} to {before[-1]!r}."
+        ) from None
+    return time
+
+
+def in_time(result: SyntheticControlResult, times: Any = None, *, workers: int = 1) -> TimePlacebo:
     """Refit as if treated earlier, on the times before the treatment alone ([ADH] 2015 section 4.1).
 
     Parameters
     ----------
     result : SyntheticControlResult
-    times : sequence, optional
-        Placebo times, each with at least two times before it; those of the later half before the treatment unless
-        given.
+    times : sequence or single time, optional
+        Placebo times, dates also as text, each with at least two times before it; those of the later half before the
+        treatment unless given.
     workers : int
 
     Examples
@@ -283,18 +301,23 @@ def in_time(result: SyntheticControlResult, times: Sequence[Any] | None = None, 
     >>> result.placebo_in_time([6]).table.index.tolist()
     [6]
     """
-    from causalopt.problems.synthetic_control_data import label_index
+    from causalopt.problems.synthetic_control_data import label_index, time_name
 
     problem = result.problem
     n_pre = problem.design.n_pre
     before = problem.panel.times[:n_pre]
     if n_pre < 3:
         raise DataError("A placebo in time takes at least three times before the treatment.")
-    chosen = list(before[max(2, n_pre // 2) :]) if times is None else list(times)
+    chosen = list(before[max(2, n_pre // 2) :])
+    if times is not None:
+        chosen = [_as_time(time, before) for time in ([times] if pd.api.types.is_scalar(times) else times)]
+    if not chosen:
+        raise DataError("No placebo time is named (times=).")
     for time in chosen:
         if not before[0] < time <= before[-1]:
             raise DataError(
-                f"The placebo time {time!r} must lie before the treatment: after {before[0]!r}, up to {before[-1]!r}."
+                f"The placebo time {time_name(time)} must lie before the treatment: after {time_name(before[0])}, "
+                f"up to {time_name(before[-1])}."
             )
     panel = dataclasses.replace(problem.panel, values=problem.panel.values[:n_pre], times=before, checked=True)
     refits = _refit_all(result, [{"outcomes": panel, "treatment_time": time} for time in chosen], workers)

@@ -21,6 +21,7 @@ from causalopt.problems.assignment_data import read_costs
 from causalopt.problems.assignment_result import AssignmentResult
 from causalopt.problems.base import Formulation, Problem
 from causalopt.problems.matching import MatchGraph
+from causalopt.problems.reading import require_position
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Reason, Result, Solution, Termination
 
@@ -181,7 +182,13 @@ class AssignmentProblem(Problem):
         ----------
         position : int
             Position among the model's variables, from 0.
+
+        Raises
+        ------
+        DataError
+            Where there is no such variable.
         """
+        require_position(position, self.graph.n_pairs, "pair")
         return self.graph.treated[self.graph.i[position]], self.graph.control[self.graph.j[position]]
 
     # ---- fast paths ----

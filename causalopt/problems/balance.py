@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
@@ -34,6 +35,8 @@ from causalopt.problems.reading import (
     read_treatment,
     read_weights,
     require_columns,
+    require_position,
+    row_position,
     spread_by_name,
     treated_code,
 )
@@ -134,6 +137,9 @@ class BalanceProblem(Problem):
         frame = as_frame(covariates)
         if estimand not in ESTIMANDS:
             raise DataError(unknown_name("estimand", str(estimand), ESTIMANDS))
+        for name, bound in (("lower", lower), ("upper", upper)):
+            if not isinstance(bound, numbers.Real) or isinstance(bound, bool):
+                raise DataError(f"{name} is {bound!r}; it must be a number, a multiple of the average weight.")
         if not lower <= 1 <= upper:
             raise DataError(
                 f"Weights between {lower} and {upper} times their average cannot average to one: "
@@ -307,7 +313,7 @@ class BalanceProblem(Problem):
         DataError
             Where no unit that is weighted has this label.
         """
-        position = self._index.get_loc(label)
+        position = row_position(self._index, label)
         for group in self.groups:
             k = int(np.searchsorted(group.members, position))
             if k < group.size and group.members[k] == position:
@@ -327,10 +333,9 @@ class BalanceProblem(Problem):
         DataError
             Where there is no such variable.
         """
-        for group in self.groups:
-            if group.start <= i < group.start + group.size:
-                return self._index[group.members[i - group.start]]
-        raise DataError(f"The model has no weight number {i}.")
+        require_position(i, self.n_weights)
+        group = next(group for group in self.groups if i < group.stop)
+        return self._index[group.members[i - group.start]]
 
     def row_labels(self) -> pd.DataFrame:
         """Return group and covariate of each row of the model's `balance` constraint."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from causalopt.errors import InfeasibleError, OptionError
+from causalopt.errors import DataError, InfeasibleError, OptionError
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Result, Solution
@@ -110,11 +110,27 @@ class Problem(abc.ABC):
             Where to add them.
         formulation : str, optional
             One of `formulations`; the first by default.
+
+        Raises
+        ------
+        DataError
+            For what is no block.
         """
         from causalopt.modeling.costs import ArrayCost
 
+        self._require_block(block)
         cost, _ = self._components(block, self.formulation_name(formulation))
         block.cost = ArrayCost(**cost)
+
+    @staticmethod
+    def _require_block(block: Any) -> None:
+        from pyomo.core.base.block import BlockData
+
+        if not isinstance(block, BlockData):
+            raise DataError(
+                f"attach adds to a Pyomo block or model, not to this {type(block).__name__}: make one, "
+                "m.part = pyo.Block(), and give m.part (of an indexed block, one element)."
+            )
 
     @abc.abstractmethod
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:

@@ -28,6 +28,7 @@ from causalopt.problems.copula_diagonal import tuned_diagonal
 from causalopt.problems.copula_result import CopulaResult
 from causalopt.problems.copula_rows import Columns, Projection, connected, predicted_size, project, scaled_diagonal
 from causalopt.problems.copula_slack import theory_slack, validity_probability
+from causalopt.problems.reading import require_position, row_position
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Result, Solution
 
@@ -381,7 +382,7 @@ class CopulaProblem(Problem):
         DataError
             Where the unit's missing outcome cannot take the value.
         """
-        i = self._index.get_loc(label)
+        i = row_position(self._index, label)
         columns = self.columns
         own = columns.value[columns.start[i] : columns.start[i] + columns.size[i]] + self.objective.shift
         found = np.flatnonzero(np.isclose(own, value, rtol=1e-12, atol=0))
@@ -396,8 +397,14 @@ class CopulaProblem(Problem):
         ----------
         position : int
             Position among the model's variables, from 0.
+
+        Raises
+        ------
+        DataError
+            Where there is no such variable.
         """
         columns = self.columns
+        require_position(position, len(columns.unit), "choice")
         return self._index[columns.unit[position]], float(columns.value[position] + self.objective.shift)
 
     # ---- fast paths ----

@@ -39,7 +39,7 @@ from causalopt.problems.factorial_design import (
 )
 from causalopt.problems.factorial_result import FactorialResult
 from causalopt.problems.factorial_rows import WeightSet, make_set, row_table
-from causalopt.problems.reading import require_columns
+from causalopt.problems.reading import require_columns, require_position, row_position
 from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.result import Result, Solution
 
@@ -298,7 +298,7 @@ class FactorialBalanceProblem(Problem):
             Where the row is in a cell that no estimate uses, or the effect has no weights of its own.
         """
         chosen = self._set_of(effect)
-        found = np.flatnonzero(chosen.members == self._index.get_loc(label))
+        found = np.flatnonzero(chosen.members == row_position(self._index, label))
         if not len(found):
             raise DataError(f"Row {label!r} is in a treatment cell that no estimate uses.")
         return chosen.start + int(found[0])
@@ -316,10 +316,10 @@ class FactorialBalanceProblem(Problem):
         DataError
             Where there is no such variable.
         """
-        for s in self.sets:
-            if s.start <= i < s.start + s.size:
-                return self._index[s.members[i - s.start]]
-        raise DataError(f"The model has no weight number {i}.")
+        last = self.sets[-1]
+        require_position(i, last.start + last.size)
+        chosen = next(s for s in self.sets if i < s.start + s.size)
+        return self._index[chosen.members[i - chosen.start]]
 
     def _set_of(self, effect: str | None) -> WeightSet:
         if not self.separate:

@@ -258,7 +258,7 @@ def match_graph(
     1
     """
     exact = [exact] if isinstance(exact, str) else list(exact)
-    calipers = dict(calipers or {})
+    calipers = read_calipers(calipers)
     _check_columns(df, treatment, exact, calipers)
     is_treated, is_control = _groups(df[treatment], treated, control)
     rows_t, rows_c = np.flatnonzero(is_treated), np.flatnonzero(is_control)
@@ -364,6 +364,17 @@ def _labels(labels: Any, size: int | None, what: str) -> pd.Index:
     if len(repeated):
         raise DataError(f"The {what} label {repeated[0]!r} occurs more than once; units could not be told apart.")
     return index
+
+
+def read_calipers(calipers: Any) -> dict[Any, Any]:
+    """Return the calipers by column; raise `DataError` where they are not by column."""
+    if calipers is not None and not isinstance(calipers, Mapping | pd.Series):
+        column = next(iter(calipers), None) if isinstance(calipers, list | tuple) else calipers
+        example = repr(column) if isinstance(column, str) else "'age'"
+        raise DataError(
+            f"calipers is {calipers!r}; each column needs its largest difference, such as calipers={{{example}: 5}}."
+        )
+    return {} if calipers is None else dict(calipers)
 
 
 def _check_columns(df: pd.DataFrame, treatment: str, exact: Sequence[str], calipers: Mapping[str, Any]) -> None:

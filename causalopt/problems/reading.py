@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,20 @@ def require_columns(data: Any, names: Iterable[Any]) -> None:
 def shown_label(label: Any) -> str:
     """Write a row label for people: 0 rather than np.int64(0)."""
     return repr(label.item() if isinstance(label, np.generic) else label)
+
+
+def row_position(index: pd.Index, label: Any) -> int:
+    """Return the position of a row label; raise `DataError` where the data has none."""
+    if not isinstance(label, Hashable) or label not in index:
+        shown = ", ".join(map(shown_label, index[:3])) + (", ..." if len(index) > 3 else "")
+        raise DataError(f"The data has no row {label!r}; its rows are {shown}.")
+    return int(index.get_loc(label))
+
+
+def require_position(position: Any, count: int, what: str = "weight") -> None:
+    """Raise `DataError` unless a number is the position of one of the model's variables."""
+    if not isinstance(position, numbers.Integral) or not 0 <= int(position) < count:
+        raise DataError(f"The model has no {what} number {position!r}: they are numbered from 0 to {count - 1}.")
 
 
 def as_frame(covariates: Any) -> pd.DataFrame:

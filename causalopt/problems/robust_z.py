@@ -182,9 +182,15 @@ class RobustZProblem(Problem):
             "max" or "min": which extreme of Z.
         **parameters : optional
             Parameters of the formulation, such as its grid.
+
+        Raises
+        ------
+        DataError
+            For what is no block.
         """
         from causalopt.modeling.costs import ArrayCost
 
+        self._require_block(block)
         cost, _ = self._program(block, self.formulation_name(formulation), side, parameters)
         block.cost = ArrayCost(**cost)
 

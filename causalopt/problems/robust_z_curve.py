@@ -14,7 +14,7 @@ import pandas as pd
 
 from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
 from causalopt.fastpaths.parametric_side import Known
-from causalopt.problems.matching import MatchGraph, match_graph
+from causalopt.problems.matching import MatchGraph, match_graph, read_calipers
 from causalopt.problems.reading import require_columns
 from causalopt.problems.robust_z import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust_z_result import RobustZResult, check_level
@@ -79,7 +79,8 @@ def robust_z_test(
     (2.1585, 31.1127)
     """
     require_columns(df, [outcome])
-    if outcome in (treatment, *exact, *(calipers or {})):
+    calipers = read_calipers(calipers)
+    if outcome in (treatment, *exact, *calipers):
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
     graph = match_graph(df, treatment, exact, calipers, rounding, treated=treated, control=control)
     settings: dict[str, Any] = {"formulation": formulation, "time_limit": time_limit, "options": options}
@@ -90,7 +91,7 @@ def robust_z_test(
 
         keys = [exact] if isinstance(exact, str) else list(exact)
         chosen = {"rounding": rounding, "treated": treated, "control": control}
-        raise with_conditions(error, df, treatment, keys, dict(calipers or {}), **chosen) from None
+        raise with_conditions(error, df, treatment, keys, calipers, **chosen) from None
 
 
 def _test(

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import OptionError
+from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.base import Formulation, Problem
+from causalopt.problems.reading import require_position
 from causalopt.problems.synthetic_control_data import Panel, read_design, read_panel
 from causalopt.problems.synthetic_control_fit import (
     Fit,
@@ -39,7 +40,7 @@ from causalopt.problems.synthetic_control_predictors import (
     search_importance,
 )
 from causalopt.problems.synthetic_control_result import SyntheticControlResult
-from causalopt.solving.options import SolveOptions, refuse_unknown_arguments
+from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.result import Result, Solution
 
 #: The gap of a solver's answer above which it is polished.
@@ -283,7 +284,15 @@ class SyntheticControlProblem(Problem):
             A donor.
         fit : label, optional
             The treated unit, where there are several.
+
+        Raises
+        ------
+        DataError
+            For a unit that is not there.
         """
+        for what, name, known in (("treated unit", fit, self.labels), ("donor", label, self.donors)):
+            if name is not None and name not in known:
+                raise DataError(unknown_name(what, str(name), map(str, known)))
         k = 0 if fit is None else self.labels.index(fit)
         return k * len(self.donors) + self.donors.index(label)
 
@@ -294,7 +303,13 @@ class SyntheticControlProblem(Problem):
         ----------
         i : int
             Position among the model's variables, from 0.
+
+        Raises
+        ------
+        DataError
+            Where there is no such variable.
         """
+        require_position(i, len(self.labels) * len(self.donors))
         k, j = divmod(i, len(self.donors))
         return self.labels[k], self.donors[j]
 

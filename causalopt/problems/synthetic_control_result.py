@@ -383,13 +383,13 @@ class SyntheticControlResult(Result):
 
         return in_space(self, max_fit_ratio=max_fit_ratio, workers=workers)
 
-    def placebo_in_time(self, times: Sequence[Any] | None = None, *, workers: int = 1) -> TimePlacebo:
+    def placebo_in_time(self, times: Any = None, *, workers: int = 1) -> TimePlacebo:
         """Refit as if treated earlier; see `causalopt.inference.placebo.in_time`.
 
         Parameters
         ----------
-        times : sequence, optional
-            Earlier treatment times to pretend.
+        times : sequence or single time, optional
+            Earlier treatment times to pretend; dates also as text.
         workers : int
             Processes to spread the fits over.
 

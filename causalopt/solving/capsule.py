@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,8 @@ class Capsule:
         ------
         OptionError
             For a solver option that is neither a finite number, a text nor a truth value.
+        DataError
+            Where the file cannot be written.
         """
         path = Path(path)
         content = self.to_bytes()
@@ -162,8 +165,12 @@ class Capsule:
         try:
             temporary.write_bytes(content)
             temporary.replace(path)
+        except OSError as error:
+            why = f"there is no folder {path.parent}" if not path.parent.is_dir() else error.strerror
+            raise DataError(f"The capsule cannot be written to {path}: {why}. Name another file.") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return path
 
     def to_bytes(self) -> bytes:

@@ -151,6 +151,20 @@ def refuse_unknown_arguments(
         What takes them, by keyword alone.
     instead : mapping from argument to words
         What to do next, for names that people try and that are nothing like the right one.
+
+    Raises
+    ------
+    OptionError
+        Where there is one; the message names the function, the argument and the nearest.
+
+    Examples
+    --------
+    >>> def taker(*, colour="red"): ...
+    >>> def paint(wall, **more):
+    ...     refuse_unknown_arguments(paint, more, taker, {})
+    >>> paint("north", color="blue")
+    Traceback (most recent call last):
+    causalopt.errors.OptionError: Unknown argument of paint() 'color'. Did you mean 'colour'?
     """
     if not given:
         return
