@@ -54,7 +54,11 @@ class SpacePlacebo:
     def __str__(self) -> str:
         count = int((self.table["role"] == "placebo").sum())
         values = self.p_value if isinstance(self.p_value, pd.Series) else pd.Series([self.p_value])
-        shown = ", ".join(f"{value:.4g}" for value in values)
+        least = np.isclose(values, 1 / (1 + count))
+        shown = ", ".join(
+            f"{value:.4g}" + (" (the least possible)" if at_least else "")
+            for value, at_least in zip(values, least, strict=True)
+        )
         return f"p = {shown} by the ratio of errors after over before the treatment, {count} placebos"
 
 

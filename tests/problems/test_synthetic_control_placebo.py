@@ -267,3 +267,13 @@ def test_weights_that_are_not_unique_are_drawn_with_their_ranges(plt):
     assert len(ax.get_yticklabels()) == 15 and "15 largest of" in ax.get_title(loc="left")
     ends = np.array([segment[:, 0] for segment in ax.collections[0].get_segments()])
     np.testing.assert_allclose(np.sort(ends[:, 1]), np.sort(result.weight_ranges["upper"].nlargest(15)))
+
+
+def test_a_p_value_that_cannot_be_smaller_says_so():
+    outcomes = pd.DataFrame(np.random.default_rng(1).normal(size=(12, 9)).cumsum(axis=0))
+    outcomes.loc[8:, 0] += 25
+    least = co.solve(co.SyntheticControlProblem(outcomes, 0, 8)).placebo_in_space()
+    assert least.p_value == pytest.approx(1 / 9) and str(least).startswith("p = 0.1111 (the least possible) by")
+    outcomes.loc[8:, 3] += 250
+    second = co.solve(co.SyntheticControlProblem(outcomes, 0, 8)).placebo_in_space()
+    assert second.p_value > 1 / 9 and "least" not in str(second)
