@@ -24,6 +24,12 @@ LEAST = {
     "l1": "the mean absolute deviation of the weights",
     "linf": "the largest deviation of a weight",
 }
+#: The same where weights stay near others than equal ones.
+NEAREST = {
+    "l2": "the mean squared deviation of the weights",
+    "l1": "the mean absolute deviation of the weights",
+    "linf": "the largest deviation of a weight",
+}
 
 
 def words(result: BalanceResult) -> Words:
@@ -32,9 +38,18 @@ def words(result: BalanceResult) -> Words:
     groups = listing([f"{plural(g.size, 'unit')} (group {g.label})" for g in problem.groups])
     solved = (
         f"Weights on {groups} were chosen so that the means of {plural(len(problem.names), 'covariate function')} come "
-        f"within their tolerances of {TARGETS[problem.estimand]}, and {LEAST[problem.norm]} is least."
+        f"within their tolerances of {TARGETS[problem.estimand]}, and {_least(result)} is least."
     )
     return Words(solved, (_sizes(result), _balance(result)), (_binding(result), _prices(result)), _silent(result))
+
+
+def _least(result: BalanceResult) -> str:
+    given, norm = result.problem._given, result.problem.norm
+    sampled, based = (given[name] is not None for name in ("sampling_weights", "base_weights"))
+    if not (sampled or based):
+        return LEAST[norm]
+    text = f"{NEAREST[norm]} from the {'base' if based else 'sampling'} weights"
+    return text + (", each square divided by the sampling weight," if sampled and norm == "l2" else "")
 
 
 def _sizes(result: BalanceResult) -> str:

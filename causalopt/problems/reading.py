@@ -107,12 +107,14 @@ def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
     return columns
 
 
-def refuse_rows(bad: npt.NDArray[np.bool_], index: Any, message: str) -> None:
-    """Raise `DataError` naming the first few rows where `bad` holds, if there are any."""
+def refuse_rows(
+    bad: npt.NDArray[np.bool_], index: Any, message: str, advice: str = "Drop or impute them first."
+) -> None:
+    """Raise `DataError` naming the first few rows where `bad` holds, if there are any, and what to do next."""
     rows = np.flatnonzero(bad)
     if len(rows):
         shown = ", ".join(shown_label(index[i]) for i in rows[:5]) + (", ..." if len(rows) > 5 else "")
-        raise DataError(f"{message} in {len(rows)} row(s): {shown}. Drop or impute them first.")
+        raise DataError(f"{message} in {len(rows)} row(s): {shown}. {advice}")
 
 
 def read_treatment(treatment: Any, index: pd.Index, estimand: str, treated: Any = None) -> tuple[Ints, list[Any]]:
@@ -214,5 +216,6 @@ def read_outcome(outcome: Any, index: pd.Index, data: pd.DataFrame | None = None
         raise DataError(f"{name} is not numeric.") from None
     if y.shape != (len(index),):
         raise DataError(f"{name} must hold {len(index)} values; its shape is {y.shape}.")
-    refuse_rows(~np.isfinite(y), index, f"{name} has missing or infinite values")
+    advice = "Impute them, or drop these rows and balance again: weights balance the rows that they were chosen for."
+    refuse_rows(~np.isfinite(y), index, f"{name} has missing or infinite values", advice)
     return y

@@ -337,6 +337,42 @@ def test_a_level_that_is_none_is_refused(study, level):
         result.estimate("y", variance="bootstrap", replications="x")
 
 
+@pytest.mark.parametrize(
+    ("given", "least"),
+    [
+        ({}, "and the variance of the weights is least."),
+        (
+            {"sampling_weights": "s"},
+            "and the mean squared deviation of the weights from the sampling weights, each square divided by the "
+            "sampling weight, is least.",
+        ),
+        ({"base_weights": "s"}, "and the mean squared deviation of the weights from the base weights is least."),
+        (
+            {"sampling_weights": "s", "norm": "l1"},
+            "mean absolute deviation of the weights from the sampling weights is",
+        ),
+    ],
+)
+def test_what_is_least_is_said_and_is_the_objective(study, given, least):
+    df = study.assign(s=np.linspace(0.5, 2.0, len(study)))
+    result = co.balance(df, treatment="t", covariates=NAMES, **given)
+    assert least in " ".join(str(result.explain()).split())
+    control = df["t"] == 0
+    u, s = result.weights[control], df.loc[control, "s"] / df.loc[control, "s"].mean()
+    if given.get("norm") == "l1":
+        cost = (u - s).abs().sum()
+    else:
+        squares = (u - (s if given else 1.0)) ** 2
+        cost = (squares / s if "sampling_weights" in given else squares).sum() / 2
+    assert result.objective == pytest.approx(cost, rel=1e-6)
+
+
+def test_an_outcome_that_is_missing_asks_to_balance_again(study):
+    result = co.balance(study, treatment="t", covariates=NAMES)
+    with pytest.raises(co.DataError, match=r"in 1 row\(s\): 3\. Impute them, or drop these rows and balance again"):
+        result.estimate(study["y"].where(study.index != 3))
+
+
 # ---- bounds ----
 
 
