@@ -316,7 +316,7 @@ def in_time(result: SyntheticControlResult, times: Any = None, *, workers: int =
     if times is not None:
         chosen = [_as_time(time, before) for time in ([times] if pd.api.types.is_scalar(times) else times)]
     if not chosen:
-        raise DataError("No placebo time is named (times=).")
+        raise DataError("No placebo time is named: give at least one before the treatment.")
     for time in chosen:
         if not before[0] < time <= before[-1]:
             raise DataError(
