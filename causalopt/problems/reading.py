@@ -38,8 +38,8 @@ def shown_label(label: Any) -> str:
 def row_position(index: pd.Index, label: Any) -> int:
     """Return the position of a row label; raise `DataError` where the data has none."""
     if not isinstance(label, Hashable) or label not in index:
-        shown = ", ".join(map(shown_label, index[:3])) + (", ..." if len(index) > 3 else "")
-        raise DataError(f"The data has no row {label!r}; its rows are {shown}.")
+        shown = ", ".join(map(shown_label, index[:3])) + (", ..." if len(index) > 3 else ".")
+        raise DataError(f"The data has no row {label!r}; its rows are {shown}")
     return int(index.get_loc(label))
 
 
