@@ -15,6 +15,9 @@ from causalopt.solving.certificate import dual_bound, farkas_margin, phase_one, 
 from causalopt.solving.result import Reason, Solution, Termination
 from causalopt.solving.units import column_units, in_units
 
+#: Solvers take a bound from here on for none: what is unbounded to them may then have bounds.
+SOLVERS_INFINITY = 1e20
+
 
 @dataclasses.dataclass(frozen=True)
 class Tolerances:
@@ -281,7 +284,21 @@ def _verify_without_solution(program: Program, solution: Solution) -> Verificati
         return Verification(proof=Proof.CERTIFIED)
     if reason is Reason.INFEASIBLE and (program.lower <= program.upper).all():
         return _look_for_a_point(program)
+    if reason is Reason.UNBOUNDED and _is_bounded(program):
+        problem = "unbounded was claimed, but every column with a cost has finite bounds where its cost improves"
+        return Verification(problems=(problem,))
     return Verification(proof=Proof.CLAIMED)
+
+
+def _is_bounded(program: Program) -> bool:
+    """Whether bounds of columns alone keep the objective from improving for ever."""
+    cost = -program.c if program.maximize else program.c
+    quadratic = np.zeros(program.n_columns, dtype=bool)
+    if program.Q is not None:
+        entries = program.Q.tocoo()
+        quadratic[entries.row[entries.data != 0]] = quadratic[entries.col[entries.data != 0]] = True
+    down, up = program.lower > -SOLVERS_INFINITY, program.upper < SOLVERS_INFINITY
+    return bool(np.all((down | ~(quadratic | (cost > 0))) & (up | ~(quadratic | (cost < 0)))))
 
 
 def _look_for_a_point(program: Program) -> Verification:

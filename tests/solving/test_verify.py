@@ -246,9 +246,37 @@ def test_a_solvers_bound_stays_where_it_says_more_than_ours():
     ],
 )
 def test_without_a_solution_the_check_says_who_vouches_for_the_status(reason, proof):
-    verified, check = verify(LINEAR, Solution(Termination(reason)))
+    verified, check = verify(LINEAR.replace(lower=np.full(3, -np.inf)), Solution(Termination(reason)))
     assert (check.proof, check.passed, verified.termination.reason) == (proof, True, reason)
     assert str(check) == f"no solution to check; the status is {proof}"
+
+
+UNBOUNDED = Solution(Termination(Reason.UNBOUNDED))
+INF = np.inf
+
+
+@pytest.mark.parametrize(
+    ("c", "lower", "upper", "Q", "maximize"),
+    [
+        pytest.param([1.0, -1.0], [0.0, -INF], [INF, 0.0], None, False, id="the sides that improve"),
+        pytest.param([1.0, -1.0], [-INF, 0.0], [0.0, INF], None, True, id="the other sides, maximised"),
+        pytest.param([0.0, 1.0], [-INF, 0.0], [INF, INF], None, False, id="a free column without cost"),
+        pytest.param([0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [[0.0, 1.0], [1.0, 0.0]], False, id="quadratic in a box"),
+        pytest.param([1.0, 0.0], [0.0, -INF], [1.0, INF], [[2.0, 0.0], [0.0, 0.0]], True, id="quadratic in part"),
+    ],
+)
+def test_a_claim_of_unbounded_is_refused_where_bounds_of_columns_refute_it(c, lower, upper, Q, maximize):
+    program = Program.from_arrays(c, [[1.0, 1.0]], -INF, INF, lower, upper, Q=Q, maximize=maximize)
+    assert "unbounded was claimed" in refusal(program, UNBOUNDED)
+    for column in np.flatnonzero(program.c if Q is None else program.gradient(np.ones(2))):
+        freed = program.replace(lower=np.where(np.arange(2) == column, -INF, program.lower))
+        freed = freed.replace(upper=np.where(np.arange(2) == column, INF, freed.upper))
+        assert verify(freed, UNBOUNDED)[1].proof is Proof.CLAIMED
+
+
+def test_a_bound_that_solvers_take_for_infinite_does_not_refute_a_claim_of_unbounded():
+    assert verify(Program.from_arrays([-1.0], upper=1e20), UNBOUNDED)[1].passed
+    assert not verify(Program.from_arrays([-1.0], upper=1e19), UNBOUNDED)[1].passed
 
 
 # --- liars
@@ -271,6 +299,16 @@ def test_a_liar_is_caught(example, lie):
         solve_program(EXAMPLES[example], Liar(LIES[lie]), SolveOptions())
     assert caught.value.verification.problems
     assert "optimal" in caught.value.claim
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_solver_that_calls_a_program_in_a_box_unbounded_is_caught(example):
+    class SaysUnbounded(Liar):
+        def solve(self, program, options, method=""):
+            return UNBOUNDED
+
+    with pytest.raises(VerificationError, match="unbounded was claimed"):
+        solve_program(EXAMPLES[example], SaysUnbounded(None), SolveOptions())
 
 
 def test_a_solver_that_forgets_integrality_is_caught():
