@@ -12,6 +12,7 @@ import numpy as np
 from causalopt.errors import CausaloptWarning, OptionError, SolverFailure, VerificationError
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
+from causalopt.solving.ask import ask
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
@@ -199,7 +200,7 @@ def _try_methods(
     for method in methods:
         what_next = "; tried again." if method != methods[-1] else "."
         try:
-            solution = settle(program, backend, options, backend.solve(program, options, method))
+            solution = settle(program, backend, options, ask(backend, program, options, method))
         except SolverFailure as error:
             failure = failure or error
             notes.append(f"{backend.name} ({method}) failed: {error}")

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from causalopt.modeling.program import Floats, ProblemClass, Program
+from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Solution, Termination
@@ -38,7 +39,7 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
         return solution
     first = backend.methods(feasibility, options)[0]
     options = options.replace(start=None)
-    second = backend.solve(feasibility, options, first)
+    second = ask(backend, feasibility, options, first)
     raw = f"{raw}, settled by a solve without objective"
     if second.termination.reason is Reason.INFEASIBLE:
         return second.replace(termination=Termination(Reason.INFEASIBLE, raw=raw))
@@ -47,7 +48,7 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
     unbounded = _says_unbounded(solution)
     if (convex or nonconvex) and (unbounded or solution.termination.has_solution):
         directions = _directions(program)
-        ray = backend.solve(directions, options, backend.methods(directions, options)[0])
+        ray = ask(backend, directions, options, backend.methods(directions, options)[0])
         improves = ray.x is not None and _improves(directions, ray.x)
         unbounded = improves or (unbounded and nonconvex)  # a nonconvex program may fall without such a direction
     if unbounded:

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from causalopt.errors import CausaloptWarning, SolverFailure
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
+from causalopt.solving.ask import ask
 from causalopt.solving.attempts import limit_notes, refusal, solve_program, unused_options, verified_result
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
@@ -221,7 +222,7 @@ def _relaxation(program: Program, backend: Backend, options: SolveOptions) -> So
         return None
     runner = IsolatedBackend(backend, options.memory_limit) if options.isolate else backend
     try:
-        solution = runner.solve(relaxed, options.replace(start=None), backend.methods(relaxed, options)[0])
+        solution = ask(runner, relaxed, options.replace(start=None), backend.methods(relaxed, options)[0])
     except SolverFailure:
         return None
     if solution.x is None or not np.isfinite(solution.x).all():

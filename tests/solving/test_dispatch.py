@@ -522,3 +522,34 @@ def test_a_solver_without_time_limits_may_say_so(plugins):
     plugins(bare=Bare)
     with pytest.warns(CausaloptWarning, match="bare cannot use time_limit"):
         assert solve(LP, "bare", time_limit=1.0).is_optimal
+
+
+class Raises(HighsBackend):
+    error: BaseException = ValueError("no such thing")
+
+    def solve(self, program, options, method=""):
+        raise self.error
+
+
+class ReturnsNothing(HighsBackend):
+    def solve(self, program, options, method=""):
+        return None
+
+
+def test_what_a_backend_raises_is_a_failure_that_names_it():
+    backend = Raises()
+    for program in (LP, QP):
+        with pytest.raises(SolverFailure, match="'highs' failed: ValueError: no such thing") as caught:
+            solve_program(program, backend, SolveOptions())
+        assert isinstance(caught.value.__cause__, ValueError)
+        with pytest.raises(SolverFailure, match="'highs' returned NoneType, not a Solution"):
+            solve_program(program, ReturnsNothing(), SolveOptions())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OptionError("x"), LicenseError("y")])
+def test_an_interrupt_and_errors_of_causalopts_own_pass_through_a_backend(error):
+    backend = Raises()
+    backend.error = error
+    with pytest.raises(type(error)) as caught:
+        solve_program(LP, backend, SolveOptions())
+    assert caught.value is error
