@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -181,13 +184,46 @@ def _load(highspy: Any, program: Program, options: SolveOptions, method: str) ->
 
 def _run(highspy: Any, highs: Any, program: Program, method: str, lines: list[str] | None) -> Solution:
     start = perf_counter()
-    status = highs.run()
+    with _interruptible(highs, is_mip=bool(program.integer.any())) as interrupted:
+        status = highs.run()
     solved = perf_counter()
     solution = _extract(highspy, highs, program, method)
     if status == highspy.HighsStatus.kError and solution.termination.reason is Reason.ERROR:
         raise SolverFailure(f"HiGHS failed ({solution.termination.raw}) with {method or 'its default method'}.")
+    stopped = solution.termination.limit is Limit.INTERRUPT and solution.termination.has_solution
+    if interrupted and not (stopped and program.integer.any()):
+        raise KeyboardInterrupt  # there is no incumbent worth keeping, or the solve ended before it heard
     seconds = {"solve": solved - start, "extract": perf_counter() - solved}
     return solution.replace(log="".join(lines or ()), seconds=seconds)
+
+
+@contextmanager
+def _interruptible(highs: Any, *, is_mip: bool) -> Iterator[list[int]]:
+    """Let Ctrl-C stop the run inside, and yield a list that is not empty once it was pressed.
+
+    Python hears signals only when it runs Python, in the main thread: HiGHS calls it now and then for that. An
+    exception may not pass through HiGHS, so that the signal is noted, and HiGHS asked to stop.
+    """
+    pressed: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed  # whoever has a handler of their own decides what Ctrl-C does
+        return
+
+    def look(event: Any) -> None:
+        if pressed:
+            event.interrupt()
+
+    events = [highs.cbMipInterrupt] if is_mip else [highs.cbSimplexInterrupt, highs.cbIpmInterrupt]
+    for event in events:
+        event.subscribe(look)
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for event in events:
+            event.unsubscribe(look)
 
 
 def _as_minimisation(program: Program) -> Program:

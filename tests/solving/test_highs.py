@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import threading
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import causalopt_highs
 import numpy as np
@@ -12,6 +17,7 @@ from causalopt_highs import HighsBackend
 from liars import Liar, infeasible, only_feasible, optimal_at_a_limit, unbounded, wrong_objective
 from planted import best_by_enumeration, planted
 
+import causalopt as co
 from causalopt.errors import (
     CausaloptWarning,
     DataError,
@@ -634,3 +640,87 @@ def test_a_method_that_crashes_hands_over_to_the_next():
     result = solve_program(QP, Fragile(), SolveOptions())
     assert result.method == "hipo tight"
     assert "it fell over" in result.warnings[0]
+
+
+# --- Ctrl-C
+
+
+def equal_sums(n=55, m=5):
+    """A program without a known quick proof, for which any whole point is an incumbent."""
+    A = np.random.default_rng(0).integers(0, 100, (m, n)).astype(float)
+    cost = np.repeat([0.0, 1.0], [n, m])
+    side = A.sum(axis=1) // 2
+    return Program.from_arrays(
+        cost, np.hstack([A, np.eye(m)]), side, side, 0, np.where(cost, 1e3, 1), integer=cost == 0
+    )
+
+
+@pytest.fixture
+def ctrl_c():
+    """Press Ctrl-C after some seconds; a handler that is left behind would be seen."""
+    timers = []
+
+    def press(seconds):
+        timers.append(threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+
+    yield press
+    for timer in timers:
+        timer.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_returns_the_incumbent_of_an_integer_program(ctrl_c):
+    ctrl_c(1.0)
+    start = time.perf_counter()
+    with pytest.warns(CausaloptWarning, match="stopped at its interrupt limit with a gap of"):
+        result = co.solve(equal_sums(), "highs", time_limit=30.0)
+    assert time.perf_counter() - start < 15.0
+    assert (result.status.reason, result.status.limit) == (Reason.FEASIBLE, Limit.INTERRUPT)
+    assert result.verification.passed
+    assert result.objective > 0.0
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "ipx"}], ids=["simplex", "interior point"])
+def test_an_interrupt_ends_the_solve_of_a_linear_program(ctrl_c, options):
+    rng = np.random.default_rng(1)
+    n = 1500
+    program = Program.from_arrays(-1.0 - rng.random(n), rng.random((n, n)), row_upper=float(n), upper=10.0)
+    ctrl_c(1.0)
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        co.solve(program, "highs", options=options)
+    assert time.perf_counter() - start < 60.0
+
+
+def test_an_interrupt_that_the_solver_did_not_hear_in_time_is_not_lost():
+    program = Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], 1.5, integer=True)
+    pressed = []
+
+    def press(line):
+        if not pressed and "resolve" in line:
+            pressed.append(line)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(program, log=True, on_log=press)
+    assert pressed
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_whoever_handles_the_signal_keeps_it(ctrl_c):
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *args: heard.append(args))
+    try:
+        ctrl_c(0.3)
+        with pytest.warns(CausaloptWarning, match="time limit"):
+            result = co.solve(equal_sums(), "highs", time_limit=2.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard
+    assert result.status.limit is Limit.TIME
+
+
+def test_another_thread_solves_without_a_handler():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(co.solve, Program.from_arrays([1.0], lower=2.0), "highs").result().objective == 2.0
