@@ -54,6 +54,13 @@ def test_the_answer_is_that_of_a_solve_in_this_process():
     assert here.peak_memory is None
 
 
+def test_the_peak_of_memory_is_the_childs_and_not_what_its_parent_once_held():
+    held = np.ones(2**27)  # 1 GiB
+    del held
+    result = co.solve(KNAPSACK, "highs", isolate=True)
+    assert 10 * 2**20 < result.peak_memory < 2**29
+
+
 def test_it_runs_in_a_process_of_its_own():
     result = isolated(crashers.Answers())
     assert int(result.status.raw) != os.getpid()
