@@ -11,12 +11,12 @@ import dataclasses
 import enum
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
 
-from causalopt.errors import LicenseError, SolverNotAvailable, UnsupportedProblem
+from causalopt.errors import LicenseError, OptionError, SolverNotAvailable, UnsupportedProblem
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.options import SolveOptions, unknown_name
@@ -414,12 +414,16 @@ def load_backend(name: str) -> Backend:
     entry = _entry_points()[name]
     try:
         backend: Backend = entry.load()()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a third party's module may raise anything when it is imported
         raise SolverNotAvailable(
-            f"The backend {name!r} is registered as {entry.value}, but cannot be loaded: {error}. "
+            f"The backend {name!r} is registered as {entry.value}, but cannot be loaded: {_in_words(error)}. "
             "Install its distribution again, or remove it."
         ) from error
     return backend
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
 
 
 def backend_names() -> list[str]:
@@ -457,16 +461,41 @@ def _variant(name: str) -> Backend:
     return load_backend(family).variant(solver)
 
 
-def get_backend(name: str) -> Backend:
-    """Return the backend of this name; a colon separates a family from one of its solvers (`pyomo:cbc`).
+def unknown_solver(name: str, known: Iterable[str]) -> SolverNotAvailable:
+    """Return the error for a solver that nobody knows; where a family has one of this name, it says how to write it.
 
     Parameters
     ----------
     name : str
-        A registered name, with a solver after a colon where the backend has several (`pyomo:cbc`).
+        What was given.
+    known : iterable of str
+        The names that exist.
+
+    Examples
+    --------
+    >>> print(unknown_solver("cbc", ["highs", "scip"]))
+    Unknown solver 'cbc'. Did you mean 'pyomo:cbc'?
+    """
+    for family in backend_names():
+        with suppress(SolverNotAvailable):
+            load_backend(family).variant(name)
+            return SolverNotAvailable(f"Unknown solver {name!r}. Did you mean '{family}:{name}'?")
+    return SolverNotAvailable(unknown_name("solver", name, known))
+
+
+def get_backend(name: str | Backend) -> Backend:
+    """Return the backend of this name; a colon separates a family from one of its solvers (`pyomo:cbc`).
+
+    Parameters
+    ----------
+    name : str or Backend
+        A registered name, with a solver after a colon where the backend has several (`pyomo:cbc`); a backend that
+        nobody has registered, as an object, is taken as it is.
 
     Raises
     ------
+    OptionError
+        Where it is neither a name nor a backend.
     SolverNotAvailable
         Where the name is unknown or its solver is not installed; the message lists what is.
 
@@ -475,11 +504,20 @@ def get_backend(name: str) -> Backend:
     >>> get_backend("highs").package
     'highspy'
     """
-    family, colon, _ = name.partition(":")
-    if family not in _entry_points():
-        raise SolverNotAvailable(unknown_name("solver", name, backend_names()))
-    backend = _variant(name) if colon else load_backend(name)
-    if backend.tested_variants and not colon:
+    if isinstance(name, type) and issubclass(name, Backend):
+        raise OptionError(f"solver is the class {name.__name__}; give an object of it: {name.__name__}().")
+    if not isinstance(name, (str, Backend)):
+        raise OptionError(f"solver is {name!r}; it must be a name, such as 'highs' or 'auto', or a backend.")
+    backend: Backend
+    if isinstance(name, Backend):
+        backend = name
+        name = backend.name
+    else:
+        family, colon, _ = name.partition(":")
+        if family not in _entry_points():
+            raise unknown_solver(name, backend_names())
+        backend = _variant(name) if colon else load_backend(name)
+    if backend.tested_variants:
         raise SolverNotAvailable(f"{name!r} stands for many solvers: name one after a colon, as in '{name}:cbc'.")
     if not backend.is_installed():
         others = ", ".join(b.name for b in installed_backends()) or "none"

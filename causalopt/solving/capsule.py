@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.errors import DataError, OptionError
+from causalopt.errors import DataError, OptionError, SolverNotAvailable
 from causalopt.modeling.program import Program
 from causalopt.solving.capsule_file import SCHEMA, pack, unpack
 from causalopt.solving.options import SolveOptions
@@ -250,7 +250,13 @@ class Capsule:
         """
         from causalopt.solving.backend import backend_names
 
-        fast = solver is None and ":" not in self.solver and self.solver not in backend_names()
+        fast = ":" not in self.solver and self.solver not in backend_names()
+        if fast and solver == self.solver:
+            raise SolverNotAvailable(
+                f"{solver} is a fast path of a problem, and a capsule keeps its program only: leave solver out, or "
+                "name a solver."
+            )
+        fast = fast and solver is None
         name = "auto" if fast else solver or self.solver
         options = self.options.replace(time_limit=time_limit or self.options.time_limit)
         if isolate is not None:

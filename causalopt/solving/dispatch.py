@@ -9,15 +9,15 @@ from typing import Any
 from causalopt.errors import DataError, LicenseError, OptionError, SolverFailure, SolverNotAvailable
 from causalopt.modeling.program import Program
 from causalopt.solving.attempts import run_fast_path, solve_program
-from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends
-from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends, unknown_solver
+from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Reason, Result
 from causalopt.solving.verify import Tolerances
 
 
 def solve(
     problem_or_model: Any,
-    solver: str = "auto",
+    solver: str | Backend = "auto",
     *,
     formulation: str | None = None,
     time_limit: float | None = None,
@@ -36,9 +36,10 @@ def solve(
     Parameters
     ----------
     problem_or_model : Problem, pyomo.environ.ConcreteModel, Block or Program
-    solver : str
+    solver : str or Backend
         A backend ("highs", "scip", "gurobi", "cplex"), a fast path of the problem ("dual-newton", ...), or "auto":
         an exact fast path where one applies, else the first installed open-source backend that takes the program.
+        A backend of your own need not be registered: give the object.
     formulation : str, optional
         One of `problem.formulations`; None takes the first.
     time_limit : float, optional
@@ -88,6 +89,8 @@ def solve(
     >>> round(m.x.value, 6), result.status.reason
     (1.0, <Reason.OPTIMAL: 'optimal'>)
     """
+    if not isinstance(solver, str):
+        solver = get_backend(solver)
     ledger = Ledger()
     chosen = SolveOptions(
         time_limit=time_limit,
@@ -112,7 +115,7 @@ def solve(
         )
     from causalopt.modeling.compile import compile_model, start_values
 
-    if ":" in solver and (backend := get_backend(solver)).takes_models:
+    if (isinstance(solver, Backend) or ":" in solver) and (backend := get_backend(solver)).takes_models:
         from causalopt.solving.models import solve_model
 
         return solve_model(problem_or_model, backend, start, chosen, tolerances, ledger, "it was asked for")
@@ -126,7 +129,7 @@ def solve(
 def _solve_model(
     program: Program,
     model: Any,
-    solver: str,
+    solver: str | Backend,
     start: Any,
     options: SolveOptions,
     tolerances: Tolerances | None,
@@ -144,7 +147,7 @@ def _solve_model(
 
 def _solve_problem(
     problem: Any,
-    solver: str,
+    solver: str | Backend,
     formulation: str | None,
     start: Any,
     options: SolveOptions,
@@ -158,10 +161,13 @@ def _solve_problem(
     if (search := problem.search(name)) is not None:  # an answer that takes several programs
         from causalopt.solving.lane import Lane
 
+        if isinstance(solver, Backend):
+            raise OptionError("This answer takes several programs: name a registered solver, not a backend object.")
         return search(Lane(solver, name, options.replace(start=start), tolerances, ledger))
     fast_paths = problem.fast_paths(name)
+    asked = solver if isinstance(solver, str) else ""
     program = None
-    if solver in fast_paths or (solver == "auto" and fast_paths):
+    if asked in fast_paths or (solver == "auto" and fast_paths):
         with ledger.phase("build"):
             program = problem.direct_program(name)
     if program is None:
@@ -169,17 +175,17 @@ def _solve_problem(
     options = options if start is None else options.replace(start=start)
     named_paths = problem.named_paths(name)
     result = None
-    if solver in named_paths and solver not in fast_paths:
-        result = run_fast_path(program, solver, named_paths[solver], options, tolerances, ledger, "it was asked for")
-    elif solver in fast_paths or (solver == "auto" and fast_paths):
-        path = solver if solver in fast_paths else next(iter(fast_paths))
-        reason = "it was asked for" if solver == path else f"{path} is an exact algorithm for this problem"
+    if asked in named_paths and asked not in fast_paths:
+        result = run_fast_path(program, asked, named_paths[asked], options, tolerances, ledger, "it was asked for")
+    elif asked in fast_paths or (asked == "auto" and fast_paths):
+        path = asked if asked in fast_paths else next(iter(fast_paths))
+        reason = "it was asked for" if asked == path else f"{path} is an exact algorithm for this problem"
         result = run_fast_path(program, path, fast_paths[path], options, tolerances, ledger, reason)
         if solver == "auto" and result.status.reason is Reason.NO_SOLUTION:
             result = None  # it ran out of steps: a solver is next
     if result is None:
-        if solver not in backend_names() and ":" not in solver and solver != "auto":
-            raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), *fast_paths, *named_paths]))
+        if asked and asked not in (*backend_names(), "auto") and ":" not in asked:
+            raise unknown_solver(asked, [*backend_names(), *fast_paths, *named_paths])
         tangents = problem.by_tangents(name)
         backend, reason = choose_backend(program, solver, tangents=tangents)
         solve_it = solve_program_by_tangents if tangents and needs_tangents(program, backend) else solve_program
@@ -219,7 +225,7 @@ def _compiled(problem: Any, formulation: str, ledger: Ledger) -> Program:
         return compile_model(model)
 
 
-def choose_backend(program: Program, solver: str, *, tangents: bool = False) -> tuple[Backend, str]:
+def choose_backend(program: Program, solver: str | Backend, *, tangents: bool = False) -> tuple[Backend, str]:
     """Return the backend for a program, and in a sentence why.
 
     With `tangents` a solver of MILPs counts as one that takes convex MIQPs, see `causalopt.solving.tangents`.

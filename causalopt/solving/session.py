@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from causalopt.errors import CausaloptError, CausaloptWarning, DataError
+from causalopt.errors import CausaloptError, CausaloptWarning, DataError, SolverNotAvailable
 from causalopt.modeling.program import Floats, Program
 from causalopt.solving.attempts import solve_program, verified_result
-from causalopt.solving.backend import CHANGEABLE, LiveModel
+from causalopt.solving.backend import CHANGEABLE, Backend, LiveModel
 from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result
@@ -25,8 +25,8 @@ class Session:
     Parameters
     ----------
     program : Program
-    solver : str
-        A backend's name, or "auto".
+    solver : str or Backend
+        A backend's name, "auto", or a backend object.
     **options
         As in `solve`: time_limit, gap, threads, seed, options, tolerances.
 
@@ -52,7 +52,7 @@ class Session:
     (1.0, 2.0, 'simplex basis')
     """
 
-    def __init__(self, program: Program, solver: str = "auto", **options: Any) -> None:
+    def __init__(self, program: Program, solver: str | Backend = "auto", **options: Any) -> None:
         self.tolerances: Tolerances | None = options.pop("tolerances", None)
         solver_options = options.pop("options", None) or {}
         try:
@@ -134,7 +134,9 @@ class Session:
             new = np.asarray(values, dtype=float)
             if new.ndim and new.shape != old.shape:
                 raise DataError(f"{name} has shape {new.shape}; the program needs {old.shape}.")
-            if np.isnan(new).any() or (name == "c" and not np.isfinite(new).all()):
+            if np.isnan(new).any():
+                raise DataError(f"{name} holds NaN (missing values). Give a number for each.")
+            if name == "c" and not np.isfinite(new).all():
                 raise DataError(f"{name} holds values that are not finite.")
             arrays[name] = np.array(np.broadcast_to(new, old.shape))
         return self.program.replace(**arrays)
@@ -154,19 +156,26 @@ class Session:
         self.close()
 
 
-def session(problem_or_model: Any, solver: str = "auto", *, formulation: str | None = None, **options: Any) -> Session:
+def session(
+    problem_or_model: Any, solver: str | Backend = "auto", *, formulation: str | None = None, **options: Any
+) -> Session:
     """Open a session on a problem, a Pyomo model or a program; see `Session`.
 
     Parameters
     ----------
     problem_or_model : Problem, Pyomo model or Program
         What is solved again and again.
-    solver : str
-        A backend, or "auto".
+    solver : str or Backend
+        A backend, or "auto". Fast paths keep no session.
     formulation : str, optional
         One of the problem's formulations.
     **options : optional
         Fields of `SolveOptions`.
+
+    Raises
+    ------
+    SolverNotAvailable
+        Where the solver is a fast path, which keeps no session, or is not installed.
 
     Examples
     --------
@@ -182,5 +191,11 @@ def session(problem_or_model: Any, solver: str = "auto", *, formulation: str | N
 
     model = problem_or_model
     if hasattr(model, "fast_paths"):
+        name = model.formulation_name(formulation)
+        if solver in (*model.fast_paths(name), *model.named_paths(name)):
+            raise SolverNotAvailable(
+                f"{solver} is a fast path, and fast paths keep no session: solve the problem with each change, or name "
+                "a solver."
+            )
         model = model.build(formulation)
     return Session(compile_model(model), solver, **options)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from causalopt.errors import CausaloptError
 from causalopt.testing.report import markdown, show
-from causalopt.testing.runner import missing, run, runnable
+from causalopt.testing.runner import broken, missing, run, runnable
 
 
 def main(
@@ -28,6 +29,8 @@ def main(
     show(console, reports)
     if forgotten := missing(names):
         console.print(f"[yellow]not run[/] {', '.join(forgotten)}")
+    for name, why in broken().items():
+        console.print(f"[yellow]skipped[/] {name}: {escape(why)}", highlight=False)
     if markdown_file is not None:
         markdown_file.write_text(markdown(reports))
     if not all(reports):

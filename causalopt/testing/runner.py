@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from causalopt.errors import CausaloptError, CausaloptWarning, OptionError
+from causalopt.errors import CausaloptError, CausaloptWarning, OptionError, SolverNotAvailable
 from causalopt.modeling.program import Floats
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Ability, Backend, backend_names, get_backend, load_backend
@@ -193,10 +193,27 @@ def runnable(left_out: Mapping[str, str] | None = None) -> list[str]:
     >>> "highs" in runnable()
     True
     """
-    names = [name for name in backend_names() if load_backend(name).is_installed()]
+    names = [name for name in backend_names() if name not in broken() and load_backend(name).is_installed()]
     variants = {name: [f"{name}:{v}" for v in load_backend(name).tested_variants] for name in names}
     every = [variant for name in names for variant in variants[name] or [name]]
     return [name for name in every if name not in (left_out or {})]
+
+
+def broken() -> dict[str, str]:
+    """Return the backends that are registered but cannot be loaded, with the reason: they are not run.
+
+    Examples
+    --------
+    >>> broken()
+    {}
+    """
+    found = {}
+    for name in backend_names():
+        try:
+            load_backend(name)
+        except SolverNotAvailable as error:
+            found[name] = str(error)
+    return found
 
 
 def missing(ran: Sequence[str], left_out: Mapping[str, str] | None = None) -> list[str]:
@@ -214,7 +231,7 @@ def missing(ran: Sequence[str], left_out: Mapping[str, str] | None = None) -> li
     >>> missing(runnable())
     []
     """
-    families = {name.partition(":")[0] for name in (*ran, *(left_out or {}))}
+    families = {name.partition(":")[0] for name in (*ran, *(left_out or {}), *broken())}
     return [name for name in backend_names() if name not in families and load_backend(name).is_installed()]
 
 

@@ -149,6 +149,8 @@ def test_a_problem_solved_by_a_fast_path_is_replayed_by_a_solver():
     replay = capsule.replay()
     assert replay.agrees and replay.result.solver == "highs"
     np.testing.assert_allclose(replay.result.x, result.x, atol=1e-6)
+    with pytest.raises(co.SolverNotAvailable, match="dual-newton is a fast path of a problem, and a capsule keeps its"):
+        capsule.replay("dual-newton")
 
 
 def test_squares_are_replayed_by_tangents_where_the_problem_allows_it():

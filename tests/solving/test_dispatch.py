@@ -553,3 +553,35 @@ def test_an_interrupt_and_errors_of_causalopts_own_pass_through_a_backend(error)
     with pytest.raises(type(error)) as caught:
         solve_program(LP, backend, SolveOptions())
     assert caught.value is error
+
+
+def test_a_backend_object_is_taken_as_it_is():
+    m = plain_model()
+    for thing, objective in ((LP, 1.0), (m, 13.0), (Nearest(), None)):
+        result = solve(thing, HighsBackend())
+        assert result.is_optimal
+        assert result.solver == "highs"
+        assert objective is None or result.objective == pytest.approx(objective)
+    assert (m.a.value, m.b.value) == (3.0, 1.0)
+    with pytest.raises(SolverNotAvailable, match="nobodys-solver"):
+        solve(LP, Absent())
+
+
+@pytest.mark.parametrize(
+    ("solver", "words"),
+    [
+        (HighsBackend, r"the class HighsBackend; give an object of it: HighsBackend\(\)"),
+        (None, "solver is None; it must be a name"),
+        (3, "solver is 3; it must be a name"),
+    ],
+)
+@pytest.mark.parametrize("make", [lambda: LP, plain_model, lambda: Nearest()], ids=["program", "model", "problem"])
+def test_what_is_neither_a_name_nor_a_backend_is_refused(make, solver, words):
+    with pytest.raises(OptionError, match=words):
+        solve(make(), solver)
+
+
+@pytest.mark.parametrize("name", ["cbc", "ipopt", "glpk"])
+def test_a_solver_of_pyomos_is_named_as_it_is_to_be_written(name):
+    with pytest.raises(SolverNotAvailable, match=f"Unknown solver '{name}'. Did you mean 'pyomo:{name}'"):
+        solve(LP, name)

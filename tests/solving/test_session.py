@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -99,8 +100,11 @@ def test_changes_of_wrong_name_shape_or_value_are_refused_and_change_nothing():
             session.solve(row_upper=np.ones(5))
         with pytest.raises(co.DataError, match="can change c, lower"):
             session.solve(Q=np.ones(9))
-        with pytest.raises(co.DataError, match="not finite"):
-            session.solve(c=np.full(9, np.nan))
+        with pytest.raises(co.DataError, match="c holds values that are not finite"):
+            session.solve(c=np.full(9, np.inf))
+        for name in ("c", "lower", "row_upper"):
+            with pytest.raises(co.DataError, match=f"{name} holds NaN"):
+                session.solve(**{name: np.nan})
         assert session.solve().objective == before
 
 
@@ -139,4 +143,13 @@ def test_sessions_open_on_models_and_problems_too():
     rng = np.random.default_rng(0)
     problem = co.BalanceProblem(rng.normal(size=(60, 2)), np.arange(60) % 2, norm="l1")
     with co.session(problem, "highs") as session:
+        assert session.solve().is_optimal
+
+
+def test_a_fast_path_keeps_no_session():
+    data = pd.DataFrame({"x": [0.0, 1.0, 2.0, 1.0, 1.5]})
+    problem = co.BalanceProblem(data, pd.Series([0, 0, 0, 1, 1]), tolerance=0.1)
+    with pytest.raises(co.SolverNotAvailable, match="dual-newton is a fast path, and fast paths keep no session"):
+        co.session(problem, "dual-newton")
+    with pytest.warns(co.CausaloptWarning, match="keeps nothing"), co.session(problem, "highs") as session:
         assert session.solve().is_optimal

@@ -139,3 +139,33 @@ def test_the_balance_qp_agrees_across_all_solvers():
         assert result.is_optimal and result.verification.proof.startswith("certified")
         assert result.objective == pytest.approx(reference.objective, rel=1e-6)
         np.testing.assert_allclose(result.weights, reference.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("error", [TypeError("half a backend"), ImportError("no module"), SyntaxError("torn")])
+def test_a_plugin_that_cannot_be_loaded_is_skipped_with_a_line(monkeypatch, error):
+    import typer
+
+    from causalopt.solving import backend
+    from causalopt.testing.__main__ import main
+    from causalopt.testing.runner import runnable
+
+    class Broken:
+        name, value = "haunted", "causalopt_haunted:HauntedBackend"
+
+        def load(self):
+            raise error
+
+    known = {**backend._entry_points(), "haunted": Broken()}
+    monkeypatch.setattr(backend, "_entry_points", lambda: known)
+    backend.load_backend.cache_clear()
+    app = typer.Typer()
+    app.command()(main)
+    try:
+        out = CliRunner().invoke(app, ["highs"])
+        assert out.exit_code == 0, out.output
+        assert "skipped haunted: The backend 'haunted' is registered as" in " ".join(out.output.split())
+        assert str(error) in " ".join(out.output.split())
+        assert "haunted" not in runnable()
+        assert "haunted" not in missing(SINGLE)
+    finally:
+        backend.load_backend.cache_clear()
