@@ -237,7 +237,8 @@ def limit_notes(backend: Backend, solution: Solution, check: Verification) -> li
     if termination.limit is Limit.NONE or termination.reason is Reason.OPTIMAL:
         return []
     gap = "unknown" if check.gap is None else f"{check.gap:.2g}"
-    return [f"{backend.name} stopped at its {termination.limit} limit with a gap of {gap}."]
+    how = f"with a gap of {gap}" if termination.has_solution else "without a solution"
+    return [f"{backend.name} stopped at its {termination.limit} limit {how}."]
 
 
 def refusal(solver: str, solution: Solution, check: Verification) -> VerificationError:

@@ -207,8 +207,7 @@ def verify(
         return solution, _verify_without_solution(program, solution)
     x = solution.x
     if x is None or x.shape != (program.n_columns,) or not np.isfinite(x).all():
-        problem = "a solution was claimed, but its values are missing or not finite"
-        return solution, Verification(problems=(problem,))
+        return solution, Verification(problems=(f"a solution was claimed, but {_unusable(x, program.n_columns)}",))
     unit = column_units(program)
     if unit is None:
         return _verify_point(program, solution, x, gap, tolerances)
@@ -216,6 +215,14 @@ def verify(
     verified, check = _verify_point(in_units(program, unit), solution, x / unit, gap, tolerances)
     row, column, _ = scaled_violations(program, x)
     return verified, dataclasses.replace(check, row_violation=row, bound_violation=column)
+
+
+def _unusable(x: Floats | None, n: int) -> str:
+    if x is None:
+        return "its values are missing"
+    if x.shape != (n,):
+        return f"its values have shape {x.shape}, where the program has {n} columns"
+    return "some of its values are not finite"
 
 
 def _verify_point(

@@ -207,7 +207,7 @@ def test_the_active_set_ends_where_it_goes_in_circles():
 
 
 def test_a_time_limit_without_incumbent_has_no_solution():
-    with pytest.warns(CausaloptWarning, match="time limit with a gap of unknown"):
+    with pytest.warns(CausaloptWarning, match="stopped at its time limit without a solution"):
         result = lane(market_split(), time_limit=0.2)
     assert (result.status.reason, result.status.limit) == (Reason.NO_SOLUTION, Limit.TIME)
     assert not result

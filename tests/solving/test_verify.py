@@ -126,21 +126,20 @@ def test_a_bound_that_says_nothing_is_no_bound(bound):
 
 @pytest.mark.parametrize("termination", [OPTIMAL, FEASIBLE])
 @pytest.mark.parametrize(
-    "x",
+    ("x", "words"),
     [
-        None,
-        np.array([np.nan, 0.0, 0.0]),
-        np.array([np.inf, 0.0, 0.0]),
-        np.zeros(2),
-        np.zeros(4),
-        np.zeros((3, 1)),
-        np.empty(0),
-        np.array(0.0),
+        (None, "its values are missing"),
+        (np.array([np.nan, 0.0, 0.0]), "some of its values are not finite"),
+        (np.array([np.inf, 0.0, 0.0]), "some of its values are not finite"),
+        *(
+            (x, f"its values have shape {x.shape}, where the program has 3 columns")
+            for x in (np.zeros(2), np.zeros(4), np.zeros((3, 1)), np.empty(0), np.array(0.0))
+        ),
     ],
 )
-def test_a_solution_that_is_missing_misshapen_or_not_finite_is_refused(x, termination):
+def test_a_solution_that_is_missing_misshapen_or_not_finite_is_refused(x, words, termination):
     for program in EXAMPLES.values():
-        assert "missing or not finite" in refusal(program, Solution(termination, x=x, objective=0.0))
+        assert words in refusal(program, Solution(termination, x=x, objective=0.0))
 
 
 def test_every_false_claim_is_named():
