@@ -100,8 +100,17 @@ import sys
 sys.path.insert(0, {str(tmp_path)!r})
 import causalopt as co
 program = co.Program.from_arrays([3.0, 2.0], [[1.0, 1.0]], row_upper=1.5, upper=1.0, integer=True, maximize=True)
-result = co.solve(program, "scipy")
-print(result.status, result.objective, co.solvers().loc["scipy", "classes"])
+result = co.solve(program, "scipy-milp")
+print(result.status, result.objective, co.solvers().loc["scipy-milp", "classes"])
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["optimal", "3.0", "LP,", "MILP"]
+
+
+def test_the_backend_of_the_page_has_the_name_of_no_peer():
+    from causalopt.bench.peers import PEERS
+
+    text = (ROOT / "docs" / "writing_a_backend.md").read_text()
+    names = re.findall(r'^    name = "(.+?)"', text, re.MULTILINE)
+    assert len(names) == 1
+    assert names[0] not in PEERS

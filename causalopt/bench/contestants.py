@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Mapping
 
 from causalopt.bench.suite import Instance, Suite
-from causalopt.errors import CausaloptError, OptionError, SolverNotAvailable
+from causalopt.errors import CausaloptError, CausaloptWarning, OptionError, SolverNotAvailable
 from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends
 from causalopt.solving.options import unknown_name
 
@@ -91,6 +92,13 @@ def gather(names: Iterable[str], paths: Iterable[str], extra: Mapping[str, Backe
         elif name in paths:
             found[name] = Contestant(name, None, version=__version__, license="open source")
         elif name in peers.PEERS:
+            if name in backend_names():
+                warnings.warn(
+                    f"A backend and a peer of the benchmarks are both named {name!r}: the peer runs, the backend does "
+                    "not. Register the backend under another name.",
+                    CausaloptWarning,
+                    stacklevel=3,
+                )
             peer = peers.PEERS[name]()
             if peer.is_installed():
                 found[name] = Contestant.of(name, peer, peer=True)
