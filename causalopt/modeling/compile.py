@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -285,7 +286,17 @@ class _Representation:
         of, var_map = self.columns.of, visitor.var_map
         linear = {of(var_map[i]): float(a) for i, a in repn.linear.items()}
         quadratic = {(of(var_map[i]), of(var_map[j])): float(a) for (i, j), a in (repn.quadratic or {}).items()}
-        return float(repn.constant), linear, quadratic
+        constant = float(repn.constant)
+        if not all(map(isfinite, (constant, *linear.values(), *quadratic.values()))):
+            raise ValueError(f"{self._not_finite(constant, linear, quadratic)}; it must be finite.")
+        return constant, linear, quadratic
+
+    def _not_finite(self, constant: float, linear: dict[int, float], quadratic: dict[tuple[int, int], float]) -> str:
+        names = {column: self.columns.var_map[i].name for i, column in self.columns.position.items()}
+        terms = {names[j]: a for j, a in linear.items()}
+        terms |= {f"{names[i]}*{names[j]}": a for (i, j), a in quadratic.items()}
+        bad = next((f"the coefficient of {term} is {a:g}" for term, a in terms.items() if not isfinite(a)), "")
+        return bad or f"the constant is {constant:g}"
 
 
 class _Recorder:

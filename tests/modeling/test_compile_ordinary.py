@@ -462,3 +462,25 @@ def test_an_abstract_model_is_refused():
     m.x = pyo.Var()
     with pytest.raises(DataError, match="create_instance"):
         compile_model(m)
+
+
+NAN, BIG = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("row", "cost", "words"),
+    [
+        (lambda x: NAN * x[1] + x[2] <= 1, None, r"^row: the coefficient of x\[1\] is nan; it must be finite"),
+        (lambda x: x[1] - BIG * x[2] <= 1, None, r"^row: the coefficient of x\[2\] is -inf"),
+        (lambda x: x[1] + NAN <= 1, None, "^row: the constant is nan"),
+        (None, lambda x: x[1] + NAN * x[2], r"^cost: the coefficient of x\[2\] is nan"),
+        (None, lambda x: x[2] + NAN * x[1] * x[2], r"^cost: the coefficient of x\[1\]\*x\[2\] is nan"),
+    ],
+)
+def test_a_coefficient_that_is_not_finite_is_refused_with_its_component_and_variable(row, cost, words):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([1, 2], bounds=(0, 1))
+    m.row = pyo.Constraint(expr=m.x[1] + m.x[2] <= 1 if row is None else row(m.x))
+    m.cost = pyo.Objective(expr=m.x[1] if cost is None else cost(m.x))
+    with pytest.raises(DataError, match=words):
+        compile_model(m)
