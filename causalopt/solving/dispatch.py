@@ -65,8 +65,9 @@ def solve(
     Returns
     -------
     Result
-        For a `Problem`, its own kind of result. For a model, the values are also written into its variables. For
-        models and programs, infeasible and unbounded are statuses of the result.
+        For a `Problem`, its own kind of result. For a model, the values are also written into its variables, and the
+        multipliers into a suffix `dual` that imports, where it declares one. For models and
+        programs, infeasible and unbounded are statuses of the result.
 
     Raises
     ------
@@ -138,10 +139,13 @@ def _solve_model(
     options = options.replace(start=None if start is True else start)
     backend, reason = choose_backend(program, solver)
     result = solve_program(program, backend, options, tolerances, ledger, reason)
-    if model is not None and result.x is not None:
+    if model is not None:
         from causalopt.modeling.compile import load_values
+        from causalopt.modeling.suffixes import load_duals
 
-        load_values(program, result.x)
+        if result.x is not None:
+            load_values(program, result.x)
+        load_duals(model, program, result.row_dual)
     return result
 
 

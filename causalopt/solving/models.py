@@ -20,6 +20,7 @@ from pyomo.core.expr.visitor import identify_variables
 from causalopt.errors import CausaloptWarning, DataError, UnsupportedProblem
 from causalopt.modeling.compile import compile_model
 from causalopt.modeling.program import Floats, Program
+from causalopt.modeling.suffixes import load_duals
 from causalopt.solving.attempts import limit_notes, refusal, unused_options, verified_result
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
@@ -89,6 +90,8 @@ def solve_model(
         warnings.warn(note, CausaloptWarning, stacklevel=4)
     if verified.x is not None:
         write_values(variables, verified.x)
+    if program is not None:
+        load_duals(model, program, verified.row_dual)
     return verified_result(verified, check, ledger, backend, reason, shown)
 
 
