@@ -120,6 +120,10 @@ class Session:
             note = str(check) if not check.passed else solution.termination.raw
         except CausaloptError as error:
             note = str(error)
+        except MemoryError:
+            raise
+        except Exception as error:  # a third party's live model may raise anything
+            note = f"{type(error).__name__}: {error}"
         result = solve_program(self.program, self.backend, self.options, self.tolerances, ledger, self.reason)
         return result.replace(
             warnings=(*result.warnings, f"Solved afresh, since the live model's answer failed: {note}")

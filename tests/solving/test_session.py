@@ -153,3 +153,16 @@ def test_a_fast_path_keeps_no_session():
         co.session(problem, "dual-newton")
     with pytest.warns(co.CausaloptWarning, match="keeps nothing"), co.session(problem, "highs") as session:
         assert session.solve().is_optimal
+
+
+def test_a_live_model_that_raises_an_error_of_its_own_is_solved_afresh(monkeypatch):
+    import causalopt_highs
+
+    def broken(*args):
+        raise ValueError("torn")
+
+    monkeypatch.setattr(causalopt_highs._LiveHighs, "solve", broken)
+    with co.session(assignment(3), "highs") as session:
+        result = session.solve()
+    assert result.is_optimal
+    assert "ValueError: torn" in result.warnings[-1]
