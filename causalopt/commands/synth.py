@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -185,6 +184,8 @@ def _time(text: str, column: pd.Series, option_name: str = "--treatment-time") -
     """
     import pandas as pd
 
+    from causalopt.problems.synthetic_control_data import read_time, refuse_words
+
     if pd.api.types.is_numeric_dtype(column.dtype):
         value = number(text, option_name)
         return int(value) if value.is_integer() else value
@@ -193,17 +194,9 @@ def _time(text: str, column: pd.Series, option_name: str = "--treatment-time") -
             return pd.Timestamp(text)
         except ValueError:
             raise DataError(f"{option_name} {text!r} is no date; write it as 2019-09-01.") from None
-    known = column.dropna().astype(str)
-    shapes = known.str.replace(r"\d", "9", regex=True).unique()
-    if len(shapes) > 1 or not str(shapes[0]).startswith("9999"):
-        raise DataError(
-            f"The times in column {str(column.name)!r} are texts such as {known.iloc[0]!r} and {known.iloc[-1]!r}, "
-            "whose order is not that of their letters. Write them with the year first and all alike, such as "
-            "2019-09-01 or 2019-Q3, or as numbers."
-        )
-    if not shapes[0].startswith(re.sub(r"\d", "9", text)) or len(text) < 4:
-        raise DataError(f"{option_name} {text!r} is not written as the times are, such as {known.iloc[0]!r}.")
-    return text
+    known = pd.Index(column.dropna().astype(str).unique())
+    refuse_words(known, column.name)
+    return read_time(text, known, option_name)
 
 
 def _donors(units: pd.Series, donors: list[str] | None, without: list[str] | None, dropped: Dropped | None) -> Any:

@@ -160,7 +160,7 @@ class SyntheticControlProblem(Problem):
         began = perf_counter()
         self._formulations = FORMULATIONS
         self.kind, self.constraints = read_constraints(weights, intercept)
-        panel = read_panel(outcomes, unit, time, outcome)
+        panel = read_panel(outcomes, unit, time, outcome, treated)
         self.design = read_design(panel, treated, treatment_time, donors)
         self.pooled = bool(pooled)
         self.l2 = l2

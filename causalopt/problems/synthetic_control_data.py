@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import re
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,6 +19,12 @@ from causalopt.solving.options import unknown_name
 
 #: How many units, and how many times of each, a message names.
 SHOWN = 5
+
+#: What may hold several labels.
+LISTS = (Sequence, pd.Index, pd.Series, np.ndarray)
+
+#: A day and month, or a month, before the year, in digits alone.
+YEAR_LAST = re.compile(r"(0[1-9]|[12]\d|3[01])?(0[1-9]|1[0-2])(19|20)\d\d")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,14 +51,15 @@ class Panel:
         return self.units.index(unit)
 
 
-def read_panel(outcomes: Any, unit: str | None, time: str | None, outcome: str | None) -> Panel:
+def read_panel(outcomes: Any, unit: str | None, time: str | None, outcome: str | None, treated: Any = None) -> Panel:
     """Read a wide frame (index: times, columns: units), a long one (three column names) or a Series by unit and time.
 
     Raises
     ------
     DataError
-        For missing columns, repeated or missing cells, and values that are not finite numbers; units and times are
-        named.
+        For missing columns, repeated or missing cells, values that are not finite numbers, and times in words whose
+        order is not that of their letters; units and times are named. Of cells that are missing, those of treated
+        units are named first, since such a unit cannot be left out.
     """
     if isinstance(outcomes, Panel):
         return outcomes
@@ -65,31 +74,32 @@ def read_panel(outcomes: Any, unit: str | None, time: str | None, outcome: str |
         for name in names.values():
             if name not in outcomes.columns:
                 raise DataError(unknown_name("column", str(name), map(str, outcomes.columns)))
-        return _long(outcomes[unit], outcomes[time], outcomes[outcome])
+        return _long(outcomes[unit], outcomes[time], outcomes[outcome], treated)
     if isinstance(outcomes, pd.Series) and outcomes.index.nlevels == 2:
         levels = outcomes.index
-        return _long(levels.get_level_values(0), levels.get_level_values(1), outcomes)
+        return _long(levels.get_level_values(0), levels.get_level_values(1), outcomes, treated)
     if not isinstance(outcomes, pd.DataFrame):
         raise DataError(
             "outcomes must be a DataFrame: wide (index: times, columns: units), or long with unit=, time= and "
             f"outcome=; or a Series indexed by (unit, time). It is a {type(outcomes).__name__}."
         )
-    return _wide(outcomes)
+    return _wide(outcomes, treated)
 
 
-def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
+def _long(unit: Any, time: Any, outcome: pd.Series, treated: Any) -> Panel:
     what = "The outcome" if outcome.name is None else f"The outcome {outcome.name!r}"
     if (tidy := _in_order(unit, time)) is not None:
         labels, times = tidy
         by_unit = _numbers(outcome, what).reshape(len(labels), len(times))
         panel = Panel(np.ascontiguousarray(by_unit.T), labels, times)
-        _refuse_holes(panel)
+        _refuse_holes(panel, treated)
         return panel
     codes, units = pd.factorize(unit)
     positions, times = _sorted_codes(time)
-    for what, missing in (("unit", codes < 0), ("time", positions < 0)):
+    for part, missing in (("unit", codes < 0), ("time", positions < 0)):
         if missing.any():
-            raise DataError(f"The {what} is missing in {int(missing.sum())} row(s) of the panel; drop them first.")
+            raise DataError(f"The {part} is missing in {int(missing.sum())} row(s) of the panel; drop them first.")
+    refuse_words(times, time.name)
     values = _numbers(outcome, what)
     n, t = len(units), len(times)
     cells = positions * n + codes
@@ -104,7 +114,7 @@ def _long(unit: Any, time: Any, outcome: pd.Series) -> Panel:
     table = np.full(n * t, np.nan)
     table[cells] = values
     panel = Panel(table.reshape(t, n), labels, times)
-    _refuse_holes(panel, (count == 0).reshape(t, n))
+    _refuse_holes(panel, treated, (count == 0).reshape(t, n))
     return panel
 
 
@@ -128,14 +138,15 @@ def _in_order(unit: Any, time: Any) -> tuple[list[Any], pd.Index] | None:
     return (labels, pd.Index(times[0])) if (times[0, 1:] > times[0, :-1]).all() else None
 
 
-def _wide(frame: pd.DataFrame) -> Panel:
-    for what, index in (("unit (column)", frame.columns), ("time (row)", frame.index)):
+def _wide(frame: pd.DataFrame, treated: Any) -> Panel:
+    for what, index, name in (("unit (column)", frame.columns, repr), ("time (row)", frame.index, time_name)):
         repeated = index[index.duplicated()]
         if len(repeated):
-            raise DataError(f"The {what} {repeated.tolist()[0]!r} occurs more than once in the panel.")
+            raise DataError(f"The {what} {name(repeated.tolist()[0])} occurs more than once in the panel.")
     if frame.index.isna().any():
         raise DataError("The time is missing in a row of the panel; drop it first.")
     order, times = _sorted_codes(frame.index)
+    refuse_words(times, None)
     values, together = np.empty(frame.shape), frame.to_numpy()
     if together.dtype.kind in "fiu":
         values[order] = together
@@ -143,7 +154,7 @@ def _wide(frame: pd.DataFrame) -> Panel:
         for j, label in enumerate(frame.columns):
             values[order, j] = _numbers(frame.iloc[:, j], f"The outcome of unit {label!r}")
     panel = Panel(values, frame.columns.tolist(), times)
-    _refuse_holes(panel)
+    _refuse_holes(panel, treated)
     return panel
 
 
@@ -169,19 +180,29 @@ def _numbers(series: pd.Series, what: str) -> Floats:
     return np.asarray(series.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _refuse_holes(panel: Panel, absent: Bools | None = None) -> None:
+def _refuse_holes(panel: Panel, treated: Any, absent: Bools | None = None) -> None:
     if not panel.values.size:
         raise DataError("The panel has no rows.")
     if absent is not None and absent.any():
+        cells, advice = _cells_and_advice(panel, treated, absent)
         raise DataError(
-            f"The panel is unbalanced: {_cells(panel, absent)} missing. Synthetic control needs every unit at every "
-            "time: drop these units or these times first."
+            f"The panel is unbalanced: {cells} missing. Synthetic control needs every unit at every time. {advice}"
         )
     bad = ~np.isfinite(panel.values)
     if bad.any():
-        raise DataError(
-            f"Outcomes are missing or infinite: {_cells(panel, bad)}. Drop these units or these times first."
-        )
+        cells, advice = _cells_and_advice(panel, treated, bad)
+        raise DataError(f"Outcomes are missing or infinite: {cells}. {advice}")
+
+
+def _cells_and_advice(panel: Panel, treated: Any, bad: Bools) -> tuple[str, str]:
+    """Name the bad cells and say what to do: those of treated units first, since these units cannot be dropped."""
+    chosen = [treated] if _is_unit(panel, treated) or not isinstance(treated, LISTS) else list(treated)
+    mine = bad & np.array([label in chosen for label in panel.units])
+    if not mine.any():
+        return _cells(panel, bad), "Drop these units or these times first."
+    return _cells(panel, mine), (
+        "A treated unit cannot be dropped: drop these times for all units, or choose another outcome."
+    )
 
 
 def _cells(panel: Panel, bad: Bools) -> str:
@@ -201,6 +222,93 @@ def time_name(time: Any) -> str:
     if isinstance(time, pd.Timestamp) and time == time.normalize():
         return f"{time:%Y-%m-%d}"
     return f"{time:.0f}" if isinstance(time, float) and time.is_integer() else str(time)
+
+
+def _typed(time: Any) -> str:
+    """Write a time as one types it in Python."""
+    if isinstance(time, pd.Timestamp):
+        return repr(time_name(time))
+    return time_name(time) if isinstance(time, int | float | np.number) else repr(time)
+
+
+def _form(text: str) -> str:
+    return re.sub(r"\d", "9", text)
+
+
+def _are_words(times: Any) -> bool:
+    if isinstance(times.dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(times.dtype):
+        return False
+    return len(times) > 0 and all(isinstance(time, str) for time in times)
+
+
+def refuse_words(times: Any, column: Any) -> None:
+    """Raise `DataError` for times in words, unless the order of their letters is that of time.
+
+    It is where all are written alike with the year first (2019-09, 2019-Q3), or with one number that has as many digits
+    in each (q01). An ordered category has an order of its own.
+
+    Parameters
+    ----------
+    times : Index or Series
+        Distinct times, none of them missing.
+    column : object
+        The name of their column, or None.
+    """
+    if isinstance(times.dtype, pd.CategoricalDtype) and not times.dtype.ordered:
+        times = pd.Index(times.astype(times.dtype.categories.dtype))
+    if not _are_words(times):
+        return
+    words = list(times)
+    form = _form(words[0])
+    if all(_form(word) == form for word in words) and not all(map(YEAR_LAST.fullmatch, words)):
+        one_number = len(re.findall("9+", form)) == 1 and not re.match(r"\D?[-\u2212]9", form)
+        if form.startswith("9999") or one_number:
+            return
+    where = "of the panel" if column is None else f"in column {str(column)!r}"
+    raise DataError(
+        f"The times {where} are texts such as {words[0]!r} and {words[-1]!r}, whose order is not that of their "
+        "letters. Write them with the year first and all alike, such as 2019-09-01 or 2019-Q3, as numbers, or as dates "
+        "(pd.to_datetime)."
+    )
+
+
+def read_time(time: Any, times: Any, what: str = "treatment_time") -> Any:
+    """Return a time that can be compared with those of a panel, or raise `DataError` that says how to write it.
+
+    Parameters
+    ----------
+    time : object
+    times : Index or Series
+        Those of the panel, none of them missing.
+    what : str
+        What the time is called in a message.
+    """
+    times = pd.Index(times)
+    if not len(times):
+        return time
+    example = times[len(times) // 2]
+    if _are_words(times) and isinstance(time, str):
+        # The first part of a date, such as its year, stands before all that begin with it.
+        alike = _form(example).startswith(_form(time)) if len(time) >= 4 and _form(example)[:4] == "9999" else False
+        if not alike and _form(time) != _form(example):
+            raise DataError(f"{what} {time!r} is not written as the times are, such as {example!r}.")
+        return time
+    dated = pd.api.types.is_datetime64_any_dtype(times.dtype)
+    given = time
+    try:
+        if dated and (isinstance(time, str) or type(time) is datetime.date):
+            time = pd.Timestamp(time)
+            time = time.tz_localize(times.tz) if time.tz is None else time
+        values = times.to_numpy() if isinstance(times.dtype, np.dtype) and times.dtype.kind in "iuf" else times
+        values < time  # noqa: B015
+    except (TypeError, ValueError):
+        kind = "dates" if dated else "times"
+        shown = f"the date {time_name(pd.Timestamp(given))}" if isinstance(given, datetime.date) else _typed(given)
+        raise DataError(
+            f"{what} is {shown}, which cannot be compared with the panel's {kind}, {time_name(times[0])} to "
+            f"{time_name(times[-1])}. Write it as one of them is written, such as {what}={_typed(example)}."
+        ) from None
+    return time
 
 
 def label_index(labels: Sequence[Any], name: str) -> pd.Index:
@@ -250,6 +358,7 @@ def read_design(panel: Panel, treated: Any, treatment_time: Any, donors: Sequenc
     """
     chosen = _treated_units(panel, treated)
     pool = _donors(panel, chosen, donors)
+    treatment_time = read_time(treatment_time, panel.times)
     n_pre = _periods_before(panel.times, treatment_time)
     columns = np.array([panel.of(label) for label in chosen], dtype=np.int64)
     places = {label: k for k, label in enumerate(panel.units)}
@@ -286,7 +395,7 @@ def _is_unit(panel: Panel, label: Any) -> bool:
 def _treated_units(panel: Panel, treated: Any) -> list[Any]:
     if _is_unit(panel, treated):
         return [treated]
-    if isinstance(treated, str | bytes) or not isinstance(treated, Sequence | pd.Index | pd.Series | np.ndarray):
+    if isinstance(treated, str | bytes) or not isinstance(treated, LISTS):
         treated = [treated]
     labels = list(treated)
     if not labels:
@@ -320,13 +429,7 @@ def _donors(panel: Panel, treated: list[Any], donors: Sequence[Any] | None) -> l
 def _periods_before(times: pd.Index, treatment_time: Any) -> int:
     first, last = times[0], times[-1]
     values = times.to_numpy() if isinstance(times.dtype, np.dtype) and times.dtype.kind in "iuf" else times
-    try:
-        before: npt.NDArray[np.bool_] = np.asarray(values < treatment_time)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"treatment_time is {treatment_time!r}, which cannot be compared with the panel's times, {first!r} to "
-            f"{last!r}."
-        ) from None
+    before: npt.NDArray[np.bool_] = np.asarray(values < treatment_time)
     n_pre = int(before.sum())
     span = f"the panel goes from {time_name(first)} to {time_name(last)}"
     if n_pre == len(times):

@@ -12,7 +12,7 @@ import pandas as pd
 from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Floats
 from causalopt.problems.reading import refuse_rows, require_columns
-from causalopt.problems.synthetic_control_data import Design
+from causalopt.problems.synthetic_control_data import Design, read_time, refuse_words, time_name
 from causalopt.problems.synthetic_control_fit import Constraints, Fit, scaled
 from causalopt.solving.options import unknown_name
 
@@ -124,6 +124,9 @@ def predictors_from_columns(
     for item in wanted:
         column, times = (item, None) if isinstance(item, str) else item
         require_columns(df, (column, unit, time))
+        known = df[time].dropna().drop_duplicates()
+        refuse_words(known, time)
+        treatment_time = read_time(treatment_time, known)
         if times is None:
             key, rows = column, df[time] < treatment_time
         else:
@@ -132,13 +135,13 @@ def predictors_from_columns(
                 several = [times]
             absent = [t for t in several if not (df[time] == t).any()]
             if absent:
-                raise DataError(f"Predictor {column!r} asks for time {absent[0]!r}, which is not in the data.")
+                raise DataError(f"Predictor {column!r} asks for time {time_name(absent[0])}, which is not in the data.")
             late = [t for t in several if not t < treatment_time]
             if late:
                 raise DataError(
-                    f"Predictor {column!r} asks for time {late[0]!r}, which is not before the treatment "
-                    f"({treatment_time!r}): what the treatment may have changed does not predict what would have been "
-                    "without it. Take times before."
+                    f"Predictor {column!r} asks for time {time_name(late[0])}, which is not before the treatment "
+                    f"({time_name(treatment_time)}): what the treatment may have changed does not predict what would "
+                    "have been without it. Take times before."
                 )
             key = f"{column} {several[0]}" + (f" to {several[-1]}" if len(several) > 1 else "")
             rows = df[time].isin(several)

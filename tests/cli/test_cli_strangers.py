@@ -137,10 +137,14 @@ def test_times_in_words_are_in_the_order_of_their_letters_or_refused(run, panel)
         )
     late = said(run(*SYNTH, "--treatment-time", "2006", "--predictors", "income@soon"))
     assert "--predictors 'soon' is not written as the times are" in late
-    for form in ("01.02.{}", "1-{}", "Jan {}"):
+    for form in ("01.02.{}", "1-{}"):
         panel.assign(year=[form.format(year) for year in panel["year"]]).to_csv("panel.csv", index=False)
         out = said(run(*SYNTH, "--treatment-time", form.format(2006)))
         assert "whose order is not that of their letters. Write them with the year first" in out
+    words = np.where(panel["year"] % 2, "Jan ", "Feb ") + panel["year"].astype(str)
+    panel.assign(year=words).to_csv("panel.csv", index=False)
+    out = said(run(*SYNTH, "--treatment-time", "Feb 2006"))
+    assert "such as 2019-09-01 or 2019-Q3, or as numbers." in out and "column 'year'" in out
     panel.assign(year=panel["year"].astype(str) + np.where(panel["year"] > 2003, "-1", "-01")).to_csv(
         "panel.csv", index=False
     )

@@ -1,3 +1,5 @@
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -277,3 +279,127 @@ def test_questions_that_a_result_cannot_answer(panel):
         co.solve(result.problem, "active-set", options={"log_x": 1})
     with pytest.raises(co.SolverNotAvailable, match="active-set"):
         co.solve(result.problem, "active-sets")
+
+
+# ---- times in words ----
+
+MONTHS = [f"{month:02d}/{year}" for year, month in [(2019, m) for m in (10, 11, 12)] + [(2020, m) for m in range(1, 6)]]
+
+
+def by_shape(panel, shape):
+    """Return the panel wide, long, or as a Series, and the names that go with it."""
+    if shape == "wide":
+        return panel, {}
+    series = panel.T.stack()
+    if shape == "series":
+        return series, {}
+    return series.rename_axis(["state", "year"]).rename("sales").reset_index(), NAMES
+
+
+@pytest.mark.parametrize("shape", ["wide", "long", "series"])
+@pytest.mark.parametrize(
+    ("times", "when"),
+    [
+        (MONTHS, "03/2020"),
+        ([month.replace("/", "") for month in MONTHS], "032020"),
+        ([f"wk{k}" for k in range(4, 12)], "wk9"),
+        ([str(k) for k in range(4, 12)], "9"),
+        ([f"t-{k}" for k in range(8, 0, -1)], "t-3"),
+        ([f"{word} 2019" for word in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug")], "May 2019"),
+        (["2019-9", *(f"2019-{k}" for k in (10, 11, 12)), *(f"2020-{k}" for k in range(1, 5))], "2020-1"),
+    ],
+)
+def test_times_in_words_that_are_not_in_the_order_of_their_letters_are_refused(panel, times, when, shape):
+    outcomes, names = by_shape(panel.set_axis(times), shape)
+    said = ["whose order is not that of their letters", "year first", "pd.to_datetime", *(["'year'"] if names else [])]
+    refuses(outcomes, when=when, saying=said, **names)
+    if shape == "long":
+        with pytest.raises(co.DataError, match="whose order is not that of their letters"):
+            co.synthetic_control(outcomes, **names, treated="a", treatment_time=when, predictors=["sales"])
+
+
+@pytest.mark.parametrize("shape", ["wide", "long", "series"])
+@pytest.mark.parametrize(
+    ("times", "when"),
+    [
+        ([f"2019-{k:02d}" for k in range(5, 13)], "2019-10"),
+        ([f"{k}-01-01" for k in range(1990, 1998)], "1995"),
+        ([f"{k}0101" for k in range(1990, 1998)], "19950101"),
+        ([f"q{k:02d}" for k in range(6, 14)], "q11"),
+        ([f"{k:02d}" for k in range(6, 14)], "11"),
+    ],
+)
+def test_times_in_words_that_are_in_the_order_of_their_letters_are_taken(panel, times, when, shape):
+    outcomes, names = by_shape(panel.set_axis(times).sample(frac=1.0, random_state=0), shape)
+    problem = co.SyntheticControlProblem(outcomes, "a", when, **names)
+    assert problem.panel.times.tolist() == times and problem.design.n_pre == 5
+    refuses(
+        outcomes, when="9", **names, saying=f"treatment_time '9' is not written as the times are, such as {times[4]!r}"
+    )
+
+
+def test_an_ordered_category_has_an_order_of_its_own(panel):
+    times = [f"wk{k}" for k in range(4, 12)]
+    panel.index = pd.CategoricalIndex(times, categories=times, ordered=True)
+    assert co.SyntheticControlProblem(panel, "a", "wk9").design.n_pre == 5
+    refuses(panel, when="week 9", saying="cannot be compared")
+
+
+@pytest.mark.parametrize(
+    "when", [dt.date(1995, 1, 1), dt.datetime(1995, 1, 1), "1995-01-01", np.datetime64("1995-01-01")]
+)
+@pytest.mark.parametrize("zone", [None, "Europe/Rome"])
+def test_days_are_times_of_a_panel_of_dates(panel, when, zone):
+    if (zone and not isinstance(when, str | dt.date)) or (zone and isinstance(when, dt.datetime)):
+        pytest.skip("a time without a zone is not compared with one that has it")
+    panel.index = pd.to_datetime([f"{year}-01-01" for year in panel.index]).tz_localize(zone)
+    assert co.SyntheticControlProblem(panel, "a", when).design.n_pre == 5
+
+
+@pytest.mark.parametrize(
+    ("make", "when", "said"),
+    [
+        (lambda k: k, "1995", "is '1995', which cannot be compared with the panel's times, 1990 to 1997"),
+        (lambda k: k, "1995", "such as treatment_time=1994."),
+        (float, dt.date(1995, 1, 1), "is the date 1995-01-01, which cannot be compared"),
+        (float, "1995", "such as treatment_time=1994."),
+        (lambda k: pd.Timestamp(k, 1, 1), 1995, "compared with the panel's dates, 1990-01-01 to 1997-01-01"),
+        (lambda k: pd.Timestamp(k, 1, 1), np.int64(1995), "is 1995, which cannot be compared"),
+        (lambda k: pd.Timestamp(k, 1, 1), "soon", "such as treatment_time='1994-01-01'."),
+        (lambda k: dt.date(k, 1, 1), "1995", "such as treatment_time=datetime.date(1994, 1, 1)."),
+        (lambda k: f"{k}-01", 1995, "such as treatment_time='1994-01'."),
+    ],
+)  # fmt: skip
+def test_a_treatment_time_of_another_kind_is_told_how_to_be_written(panel, make, when, said):
+    panel.index = pd.Index([make(k) for k in panel.index])
+    refuses(panel, when=when, saying=said)
+
+
+def test_messages_write_dates_for_people(panel):
+    panel.index = pd.to_datetime([f"{year}-01-01" for year in panel.index])
+    refuses(pd.concat([panel, panel.iloc[[2]]]), when="1995-01-01", saying="time (row) 1992-01-01 occurs")
+    long, names = by_shape(panel, "long")
+    late = [("sales", pd.Timestamp("1996-01-01"))]
+    with pytest.raises(co.DataError, match=r"time 1996-01-01, which is not before the treatment \(1995-01-01\)"):
+        co.synthetic_control(long, **names, treated="a", treatment_time="1995-01-01", predictors=late)
+
+
+# ---- words that fit the case ----
+
+
+@pytest.mark.parametrize("dtype", [object, "str"])
+def test_an_outcome_in_words_is_called_the_outcome(long, dtype):
+    refuses(
+        long.sample(frac=1.0, random_state=0).assign(sales=long["sales"].astype(str).astype(dtype)),
+        **NAMES, saying="The outcome 'sales' is not numeric",
+    )  # fmt: skip
+
+
+def test_missing_values_of_a_treated_unit_are_not_told_to_drop_it(panel, long):
+    stays = "A treated unit cannot be dropped: drop these times for all units, or choose another outcome."
+    panel.loc[1993, ["a", "c"]] = np.nan
+    refuses(panel, saying=f"missing or infinite: 'a' in 1993. {stays}")
+    refuses(panel, ["b", "a"], saying=f"missing or infinite: 'a' in 1993. {stays}")
+    refuses(panel, "b", saying="'a' in 1993; 'c' in 1993. Drop these units or these times first.")
+    holes = long[~(long["state"].isin(["a", "c"]) & (long["year"] == 1992))]
+    refuses(holes, **NAMES, saying=["unbalanced: 'a' in 1992 missing", stays])
