@@ -82,6 +82,7 @@ PHRASES = (
     (re.compile(r", which is computed when you look at it,"), ""),
     (re.compile(r", or make it a category whose second level is the high one"), ""),
     (re.compile(r"leave it out \(donors=\)", re.IGNORECASE), "leave it out (--without)"),
+    (re.compile(r", with pd\.to_numeric\b"), ""),
     (re.compile(r", as numbers, or as dates \(pd\.to_datetime\)"), ", or as numbers"),
     (re.compile(r"\bdf\[('[^']*'|\"[^\"]*\")\]"), r"\1"),
 )

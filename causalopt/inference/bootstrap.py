@@ -39,6 +39,7 @@ class _Study:
     y: Floats
     z: Bools
     index: pd.Index
+    labelled: bool
     design: Design
     estimator: Estimator
     level: float
@@ -180,7 +181,7 @@ def causal_bootstrap(
     >>> again.upper == result.upper
     True
     """
-    from causalopt.problems.copula_data import read_study
+    from causalopt.problems.copula_data import read_study, refuse_labels
     from causalopt.solving.dispatch import solve
 
     refuse_unknown_arguments(causal_bootstrap, solving, solve, {"confidence": "Did you mean 'level'?"})
@@ -206,10 +207,11 @@ def causal_bootstrap(
     if not isinstance(design, Design):
         raise DataError(f"design is {type(design).__name__}; give one of causalopt's designs.")
     y, z, index, _ = read_study(outcome, treatment, treated)
+    chosen = as_estimator(estimator, covariates, predictions)
+    refuse_labels(outcome, design, chosen)
     design.units(len(y))
     design.refuse(z)
-    chosen = as_estimator(estimator, covariates, predictions)
-    study = _Study(y, z, index, design, chosen, level, int(draws), seed, studentise)
+    study = _Study(y, z, index, isinstance(outcome, pd.Series), design, chosen, level, int(draws), seed, studentise)
     answers = _Answers(
         study,
         {"slack": slack, "strata": strata, "support": support, "seed": seed},
@@ -268,7 +270,8 @@ class _Answers:
         from causalopt.solving.dispatch import solve
 
         study = self.study
-        y, z = pd.Series(study.y, index=study.index), pd.Series(study.z.astype(int), index=study.index)
+        y: Any = pd.Series(study.y, index=study.index) if study.labelled else study.y
+        z = pd.Series(study.z.astype(int), index=study.index)
         problem = CopulaProblem(y, z, study.design, estimator=study.estimator, **self.of_problem)
         copula: CopulaResult = solve(problem, **self.of_solve)
         variance = copula.variance

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from causalopt.errors import DataError
+from causalopt.inference.labels import row_labels
 from causalopt.modeling.program import Bools, Floats
 
 #: Designs with at most this many assignments are enumerated where they have no closed form.
@@ -58,6 +59,9 @@ class Design(abc.ABC):
 
     #: Number of units where the design itself says it.
     _n: int | None = None
+
+    #: Row labels of the units where the design was given a Series; they must be those of the outcomes.
+    _labels: Any = None
 
     def units(self, n: int | None = None) -> int:
         """Return the number of units.
@@ -317,7 +321,7 @@ class Bernoulli(Design):
     Parameters
     ----------
     p : float or (n,) array
-        Strictly between 0 and 1.
+        Strictly between 0 and 1. A Series keeps its row labels, which must then be those of the outcomes.
 
     Examples
     --------
@@ -329,10 +333,11 @@ class Bernoulli(Design):
     p: Any
 
     def __post_init__(self) -> None:
-        values = read_probabilities(self.p)
+        values, labels = read_probabilities(self.p), row_labels(self.p)
         object.__setattr__(self, "p", float(values) if values.ndim == 0 else values)
         if values.ndim:
             object.__setattr__(self, "_n", len(values))
+            object.__setattr__(self, "_labels", labels)
 
     def probabilities(self, n: int | None = None) -> Floats:
         """Return P(Z_i = 1) of every unit, as an (n,) array."""

@@ -20,6 +20,7 @@ from causalopt.inference.designs import (
     refuse_large,
     whole,
 )
+from causalopt.inference.labels import row_labels
 from causalopt.modeling.program import Bools, Floats, Ints
 
 
@@ -98,6 +99,7 @@ class Stratified(Blocks):
     Parameters
     ----------
     strata : (n,) labels
+        A Series keeps its row labels, which must then be those of the outcomes.
     n_treated : int or mapping from stratum to int
         How many units of each stratum are treated.
 
@@ -131,6 +133,7 @@ class Stratified(Blocks):
         for name, value in (("_members", members), ("_treated", tuple(counts)), ("_n", sum(map(len, members)))):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_levels", levels)
+        object.__setattr__(self, "_labels", row_labels(self.strata))
 
     def obstacle(self, z: Bools) -> str | None:
         """Return why the design cannot produce this assignment, or None."""
@@ -147,7 +150,8 @@ class MatchedPairs(Blocks):
     Parameters
     ----------
     pairs : (n,) labels, or (n/2, 2) array of positions
-        A label for each unit, every label occurring twice; or the positions of the two units of each pair.
+        A label for each unit, every label occurring twice; or the positions of the two units of each pair. A Series
+        keeps its row labels, which must then be those of the outcomes.
 
     Examples
     --------
@@ -177,6 +181,7 @@ class MatchedPairs(Blocks):
         for name, value in (("_members", members), ("_treated", (1,) * len(members)), ("_n", 2 * len(members))):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_levels", levels)
+        object.__setattr__(self, "_labels", row_labels(self.pairs) if array.ndim == 1 else None)
 
     @property
     def positions(self) -> Ints:
@@ -200,6 +205,7 @@ class Cluster(Design):
     Parameters
     ----------
     clusters : (n,) labels
+        A Series keeps its row labels, which must then be those of the outcomes.
     n_treated : int
         How many clusters are treated.
 
@@ -225,6 +231,7 @@ class Cluster(Design):
             codes[who] = c
         for name, value in (("_codes", codes), ("_n", len(codes)), ("_levels", levels)):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "_labels", row_labels(self.clusters))
 
     @property
     def codes(self) -> Ints:

@@ -122,6 +122,7 @@ class Rerandomized(_Simulated):
         if not isinstance(self.base, Design):
             raise DataError(f"base must be a design, not {type(self.base).__name__}.")
         object.__setattr__(self, "_n", self.base._n)
+        object.__setattr__(self, "_labels", self.base._labels)
 
     def _check(self, n: int) -> None:
         self.base.units(n)

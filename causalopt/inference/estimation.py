@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,9 @@ class Estimator(abc.ABC):
     """
 
     name: str = ""
+
+    #: Row labels of what the estimator was given as a Series or DataFrame; they must be those of the outcomes.
+    _labels: Any = None
 
     @abc.abstractmethod
     def weights(self, z: Bools, p: Floats) -> Floats:

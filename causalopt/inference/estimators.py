@@ -13,6 +13,7 @@ import numpy as np
 from causalopt.errors import DataError, OptionError
 from causalopt.inference.designs import Design
 from causalopt.inference.estimation import Estimator, QuadraticForm
+from causalopt.inference.labels import refuse_other_labels, row_labels
 from causalopt.modeling.program import Bools, Floats
 from causalopt.solving.options import unknown_name
 
@@ -133,7 +134,8 @@ class DoublyRobust(HorvitzThompson):
     Parameters
     ----------
     treated, control : (n,) arrays
-        Predictions of Y(1) and Y(0); `control` is that of `treated` unless given.
+        Predictions of Y(1) and Y(0); `control` is that of `treated` unless given. A Series keeps its row labels,
+        which must then be those of the outcomes.
 
     Examples
     --------
@@ -153,6 +155,10 @@ class DoublyRobust(HorvitzThompson):
         control = treated if self.control is None else _finite(self.control, "The prediction of Y(0)")
         if treated.shape != control.shape:
             raise DataError(f"{len(treated)} predictions of Y(1), but {len(control)} of Y(0).")
+        labels = [found for found in map(row_labels, (self.treated, self.control)) if found is not None]
+        if labels:
+            refuse_other_labels(labels[0], labels[-1], "The predictions of Y(1)", "those of Y(0)")
+            object.__setattr__(self, "_labels", labels[0])
         object.__setattr__(self, "treated", treated)
         object.__setattr__(self, "control", control)
 
@@ -204,6 +210,7 @@ class Residualised(Estimator):
     Parameters
     ----------
     covariates : (n,) or (n, d) array
+        A Series or DataFrame keeps its row labels, which must then be those of the outcomes.
 
     Examples
     --------
@@ -218,6 +225,7 @@ class Residualised(Estimator):
     name = "residualised"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_labels", row_labels(self.covariates))
         object.__setattr__(self, "covariates", _covariates(self.covariates))
 
     def weights(self, z: Bools, p: Floats) -> Floats:
@@ -242,6 +250,7 @@ class LeastSquares(Residualised):
     Parameters
     ----------
     covariates : (n,) or (n, d) array
+        A Series or DataFrame keeps its row labels, which must then be those of the outcomes.
 
     Examples
     --------

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from causalopt.errors import DataError
+from causalopt.inference.labels import refuse_other_labels, row_labels
 from causalopt.modeling.program import Floats
 from causalopt.problems.matching import MatchGraph
 from causalopt.problems.reading import refuse_rows
@@ -111,8 +112,7 @@ def _listed(cost: Any, pairs: Any) -> tuple[MatchGraph, Floats, Names]:
         raise DataError("An array of costs needs pairs=: a DataFrame of two columns (row and column labels).")
     if len(cost) != len(pairs):
         raise DataError(f"There are {len(cost)} costs for {len(pairs)} pairs.")
-    if isinstance(cost, pd.Series) and not cost.index.equals(pairs.index):
-        raise DataError("Costs and pairs have different row labels; align them first.")
+    refuse_other_labels(row_labels(cost), pairs.index, "Costs", "pairs")
     row, column = map(str, pairs.columns)
     table = pairs.set_axis(["treated", "control"], axis=1)
     return _by_label(table, cost, (row, column))

@@ -23,7 +23,14 @@ from causalopt.modeling.linearize import Products
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
 from causalopt.problems import copula_paths
 from causalopt.problems.base import Formulation, Problem
-from causalopt.problems.copula_data import Objective, make_groups, make_objective, read_strata, read_study
+from causalopt.problems.copula_data import (
+    Objective,
+    make_groups,
+    make_objective,
+    read_strata,
+    read_study,
+    refuse_labels,
+)
 from causalopt.problems.copula_diagonal import tuned_diagonal
 from causalopt.problems.copula_result import CopulaResult
 from causalopt.problems.copula_rows import Columns, Projection, connected, predicted_size, project, scaled_diagonal
@@ -129,6 +136,7 @@ class CopulaProblem(Problem):
         self.design = design
         self.estimator = as_estimator(estimator, covariates, predictions)
         self.draws, self.seed = draws, seed
+        refuse_labels(outcome, design, self.estimator)
         design.units(len(self.outcome))
         design.refuse(self.treated)
         codes, strata_levels = read_strata(strata, self._index)

@@ -12,9 +12,10 @@ import pandas as pd
 from causalopt.errors import DataError
 from causalopt.inference.designs import Design
 from causalopt.inference.estimators import Estimator
+from causalopt.inference.labels import refuse_other_labels, row_labels
 from causalopt.modeling.program import Bools, Floats, Ints
 from causalopt.problems.copula_slack import Group
-from causalopt.problems.reading import read_treatment, refuse_rows, treated_code
+from causalopt.problems.reading import TWO_ARMS, read_numbers, read_treatment, refuse_rows, treated_code
 
 #: Values that differ by less than this, relative to the largest, are the same.
 TIE = 1e-12
@@ -60,23 +61,27 @@ def read_study(outcome: Any, treatment: Any, treated: Any) -> tuple[Floats, Bool
         name = "The outcome" if outcome.name is None else f"Outcome {outcome.name!r}"
     else:
         index = pd.RangeIndex(len(outcome)) if np.ndim(outcome) == 1 else pd.RangeIndex(0)
-    try:
-        y = np.asarray(outcome, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} is not numeric.") from None
+    y = read_numbers(outcome, name)
     if y.ndim != 1 or len(y) < 2:
         raise DataError(f"{name} must hold one value a unit, of at least two units; its shape is {y.shape}.")
     refuse_rows(~np.isfinite(y), index, f"{name} has missing or infinite values")
-    codes, levels = read_treatment(treatment, index, "ATT")
+    codes, levels = read_treatment(treatment, index, TWO_ARMS, other="the outcome")
     return y, codes == treated_code(levels, treated, "ATT"), index, levels
+
+
+def refuse_labels(outcome: Any, design: Design, estimator: Estimator) -> None:
+    """Raise `DataError` where design or estimator were given row labels, and the outcomes have others."""
+    if isinstance(outcome, pd.Series):
+        refuse_other_labels(design._labels, outcome.index, "The design", "the outcome")
+        what = "The predictions" if estimator.name == "doubly-robust" else "The covariates"
+        refuse_other_labels(estimator._labels, outcome.index, what, "the outcome")
 
 
 def read_strata(strata: Any, index: pd.Index) -> tuple[Ints, list[Any]]:
     """Return each row's stratum number, and the strata."""
     if strata is None:
         return np.zeros(len(index), dtype=np.int64), [None]
-    if isinstance(strata, pd.Series) and not strata.index.equals(index):
-        raise DataError("Strata and outcome have different row labels; align them first.")
+    refuse_other_labels(row_labels(strata), index, "Strata", "outcome")
     array = np.asarray(strata)
     if array.shape != (len(index),):
         raise DataError(f"strata must hold {len(index)} labels; its shape is {array.shape}.")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from causalopt.basis import Column, Term, expand
 from causalopt.errors import DataError
+from causalopt.inference.labels import refuse_other_labels, row_labels
 from causalopt.modeling.program import Floats
 from causalopt.problems.balance_units import mean_and_sd, refuse_constant
 from causalopt.problems.factorial_design import Effect, Factors, OutcomeModel
@@ -29,9 +30,7 @@ def read_columns(covariates: Any, factors: Factors, index: pd.Index, basis: Sequ
     frame = as_frame(covariates)
     if len(frame) != len(index):
         raise DataError(f"The factors have {len(index)} rows, the covariates {len(frame)}.")
-    given = isinstance(covariates, pd.DataFrame | pd.Series)
-    if given and not frame.index.equals(index):
-        raise DataError("Factors and covariates have different row labels; align them first.")
+    refuse_other_labels(row_labels(covariates), index, "Covariates", "factors")
     columns = expand(read_covariates(frame), basis)
     for column in columns:
         if column.name in factors.names or any(source in factors.names for source in column.sources):

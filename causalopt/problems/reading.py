@@ -12,11 +12,15 @@ import pandas as pd
 
 from causalopt.basis import Column
 from causalopt.errors import DataError
+from causalopt.inference.labels import refuse_other_labels, row_labels
 from causalopt.modeling.program import Floats, Ints
 from causalopt.solving.options import unknown_name
 
 #: More distinct treatment values than this look like a continuous treatment.
 MOST_GROUPS = 20
+
+#: The estimand of a comparison of two arms.
+TWO_ARMS = "two arms"
 
 
 def require_columns(data: Any, names: Iterable[Any]) -> None:
@@ -117,25 +121,36 @@ def refuse_rows(
         raise DataError(f"{message} in {len(rows)} row(s): {shown}. {advice}")
 
 
-def read_treatment(treatment: Any, index: pd.Index, estimand: str, treated: Any = None) -> tuple[Ints, list[Any]]:
-    """Return each row's group number and the groups' labels, in order."""
+def read_treatment(
+    treatment: Any, index: pd.Index, estimand: str, treated: Any = None, other: str = "covariates"
+) -> tuple[Ints, list[Any]]:
+    """Return each row's group number and the groups' labels, in order.
+
+    `estimand` may be `TWO_ARMS`, for a comparison of two groups that is not named; `other` is what the index is of.
+    """
     if treatment is None:
+        if estimand == TWO_ARMS:
+            raise DataError("A treatment is needed: one value a unit.")
         if estimand != "population":
             raise DataError(f"estimand={estimand!r} needs a treatment.")
         return np.zeros(len(index), dtype=np.int64), ["all"]
     series = treatment if isinstance(treatment, pd.Series) else pd.Series(np.asarray(treatment))
     if len(series) != len(index):
-        raise DataError(f"The treatment has {len(series)} values for {len(index)} rows of covariates.")
-    if isinstance(treatment, pd.Series) and not series.index.equals(index):
-        raise DataError("Treatment and covariates have different row labels; align them first.")
+        raise DataError(f"The treatment has {len(series)} values for {len(index)} rows of {other}.")
+    refuse_other_labels(row_labels(treatment), index, "Treatment", other)
     name = "The treatment" if series.name is None else f"Treatment {series.name!r}"
     refuse_rows(series.isna().to_numpy(), index, f"{name} has missing values")
     codes, levels = pd.factorize(series, sort=True)
     found = [level.item() if isinstance(level, np.generic) else level for level in levels]
     if len(found) == 1:
         raise DataError(f"{name} is {found[0]!r} in every row: the other group is empty.")
+    shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
+    if estimand == TWO_ARMS and len(found) != 2:
+        raise DataError(
+            f"{name} must take two values; it takes {len(found)}: {shown}. Keep the rows of two arms, such as those of "
+            f"{found[0]!r} and {found[1]!r}, in a design of these units."
+        )
     if estimand in ("ATT", "ATC") and len(found) != 2 and not (estimand == "ATT" and treated is not None):
-        shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
         advice = " For the ATT of one of several groups, name it: treated=." if estimand == "ATT" else ""
         raise DataError(f"{name} must take two values for {estimand}; it takes {len(found)}: {shown}.{advice}")
     if len(found) > MOST_GROUPS:
@@ -162,8 +177,7 @@ def read_weights(weights: Any, index: pd.Index, name: str) -> Floats | None:
     """Return positive weights by row, or None."""
     if weights is None:
         return None
-    if isinstance(weights, pd.Series) and not weights.index.equals(index):
-        raise DataError(f"{name} and covariates have different row labels; align them first.")
+    refuse_other_labels(row_labels(weights), index, name, "covariates")
     values = np.asarray(weights, dtype=float)
     if values.shape != (len(index),):
         raise DataError(f"{name} must hold {len(index)} values; its shape is {values.shape}.")
@@ -194,6 +208,22 @@ def spread_by_name(given: Any, columns: Sequence[Column], what: str, default: An
     return values
 
 
+def read_numbers(values: Any, name: str) -> Floats:
+    """Return values as an array of numbers, or raise `DataError` where they are text, even of digits, or dates."""
+    array = values.to_numpy() if isinstance(values, pd.Series) else np.asarray(values)
+    words = next((value for value in array.flat if isinstance(value, str)), None) if array.dtype.kind in "OUS" else None
+    if words is None and array.size and array.dtype.kind in "SMm":
+        words = array.flat[0]
+    if words is not None:
+        raise DataError(
+            f"{name} is not numeric (it holds {str(words)!r}). Convert it to numbers first, with pd.to_numeric."
+        )
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is not numeric.") from None
+
+
 def read_outcome(outcome: Any, index: pd.Index, data: pd.DataFrame | None = None) -> Floats:
     """Return an outcome, the name of a column of `data` or values by row, as finite numbers.
 
@@ -208,12 +238,8 @@ def read_outcome(outcome: Any, index: pd.Index, data: pd.DataFrame | None = None
             raise DataError(f"No data is attached to this result: give the values of {outcome!r} instead.")
         require_columns(data, [outcome])
         name, outcome = f"The outcome {outcome!r}", data[outcome]
-    if isinstance(outcome, pd.Series) and not outcome.index.equals(index):
-        raise DataError(f"{name} and the weights have different row labels; align them first.")
-    try:
-        y = np.asarray(outcome, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} is not numeric.") from None
+    refuse_other_labels(row_labels(outcome), index, name, "the weights")
+    y = read_numbers(outcome, name)
     if y.shape != (len(index),):
         raise DataError(f"{name} must hold {len(index)} values; its shape is {y.shape}.")
     advice = "Impute them, or drop these rows and balance again: weights balance the rows that they were chosen for."
