@@ -22,7 +22,7 @@ from causalopt.fastpaths.parametric_network import PairNetwork
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.base import Formulation, Problem
 from causalopt.problems.matching import MatchGraph, as_match_graph
-from causalopt.problems.reading import refuse_rows
+from causalopt.problems.reading import read_numbers, refuse_rows
 from causalopt.problems.robust_z_models import Matchings, opposite
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Result, Solution
@@ -348,10 +348,7 @@ def read_outcome(outcome: Any, labels: pd.Index, group: str) -> Floats:
             unknown = ~labels.isin(outcome.index)
             refuse_rows(unknown, labels, f"{name} is missing for units of the match graph,")
             outcome = outcome.loc[labels]
-    try:
-        values = np.asarray(outcome, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} is not numeric.") from None
+    values = read_numbers(outcome, name)
     if values.shape != (len(labels),):
         raise DataError(f"{name} must hold {len(labels)} values, one a {group} unit; its shape is {values.shape}.")
     refuse_rows(~np.isfinite(values), labels, f"{name} has missing or infinite values")

@@ -476,6 +476,7 @@ def study():
         ({"treated": pd.Series([1.0, np.nan, 3.0], index=["t0", "t1", "t2"])}, "treated outcome has missing.*'t1'"),
         ({"control": pd.Series([np.inf, 1.0], index=["c0", "c1"])}, "control outcome has missing or infinite.*'c0'"),
         ({"control": ["a", "b"]}, "control outcome is not numeric"),
+        ({"control": ["1", "2"]}, "control outcome is not numeric"),
         ({"treated": [1.0, 2.0]}, "3 treated units, but 2 are given"),
         ({"treated": pd.Series([1.0, 2, 3], index=["a", "a", "b"])}, "'a' occurs more than once"),
         ({"control": [1.7e308, 0.0], "treated": [-1.7e308, 0.0, 1.0]}, "overflow"),
