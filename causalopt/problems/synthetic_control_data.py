@@ -228,6 +228,8 @@ def _typed(time: Any) -> str:
     """Write a time as one types it in Python."""
     if isinstance(time, pd.Timestamp):
         return repr(time_name(time))
+    if isinstance(time, pd.Period):
+        return f"pd.{time!r}"
     return time_name(time) if isinstance(time, int | float | np.number) else repr(time)
 
 

@@ -367,6 +367,7 @@ def test_days_are_times_of_a_panel_of_dates(panel, when, zone):
         (lambda k: pd.Timestamp(k, 1, 1), np.int64(1995), "is 1995, which cannot be compared"),
         (lambda k: pd.Timestamp(k, 1, 1), "soon", "such as treatment_time='1994-01-01'."),
         (lambda k: dt.date(k, 1, 1), "1995", "such as treatment_time=datetime.date(1994, 1, 1)."),
+        (lambda k: pd.Period(str(k), "Y"), dt.date(1995, 1, 1), "such as treatment_time=pd.Period('1994', 'Y-DEC')."),
         (lambda k: f"{k}-01", 1995, "such as treatment_time='1994-01'."),
     ],
 )  # fmt: skip
