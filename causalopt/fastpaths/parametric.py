@@ -102,8 +102,9 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     mirror.evaluations = 0
     point, ratio, nodes, stopped = smallest(mirror, effort)
     evaluations = side.evaluations - before + mirror.evaluations
-    # R comes near n where all differences are nearly equal, and Z is then a matter of the last digits of n - R.
-    ratio = min(ratio, side.n) - RATIO_ROUNDING * side.n
+    # R comes near n where differences are nearly equal, and Z is then a matter of the last digits of n - R.
+    alike = np.ptp(side.delta) <= 1e-15 * np.abs(side.delta).max()
+    ratio = side.n if alike else min(ratio, side.n) - RATIO_ROUNDING * side.n
     z, limit = -mirror.z(point), -z_of_ratio(ratio, side.n)
     return Extreme(point.flow, z, max(z, limit), True, evaluations, nodes, stopped)
 
