@@ -201,7 +201,7 @@ def beside_cvxpy(repeat: int) -> Table | None:
 
 
 def main() -> None:
-    console = Console(width=120)
+    console = Console(width=134)
     for part in (answers, units, whole_jobs):
         console.print(part())
     peers = beside_cvxpy(15)
