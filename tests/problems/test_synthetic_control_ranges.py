@@ -144,7 +144,7 @@ def test_unique_weights_are_those_that_no_linear_program_can_move(seed):
                 if answer.fun is not None:
                     break
             spread = max(spread, abs(sign * answer.fun - w[j]) * (1e-9 / within))
-    assert result.weights_are_unique == (spread < 1e-5)
+    assert result.weights_are_unique == (spread < 1e-4)  # donors may be nearly parallel
 
 
 # ---- nearly as good weights ----
