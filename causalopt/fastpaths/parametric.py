@@ -103,8 +103,7 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     point, ratio, nodes, stopped = smallest(mirror, effort)
     evaluations = side.evaluations - before + mirror.evaluations
     # R comes near n where differences are nearly equal, and Z is then a matter of the last digits of n - R.
-    alike = np.ptp(side.delta) <= 1e-15 * np.abs(side.delta).max()
-    ratio = side.n if alike else min(ratio, side.n) - RATIO_ROUNDING * side.n
+    ratio = side.n if np.ptp(side.delta) == 0 else min(ratio, side.n) - RATIO_ROUNDING * side.n
     z, limit = -mirror.z(point), -z_of_ratio(ratio, side.n)
     return Extreme(point.flow, z, max(z, limit), True, evaluations, nodes, stopped)
 
