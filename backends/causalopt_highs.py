@@ -19,6 +19,7 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.solving.verify import is_feasible
 
 _OPTIMAL = Termination(Reason.OPTIMAL)
 _TERMINATIONS = {
@@ -334,7 +335,8 @@ def _extract(highspy: Any, highs: Any, program: Program, method: str) -> Solutio
         method = ""  # HiGHS took another algorithm: do not claim HiPO
     has_point = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
     diverged = raw == highspy.HighsModelStatus.kUnboundedOrInfeasible  # a point far out on a ray is no incumbent
-    if termination.reason is Reason.NO_SOLUTION and has_point and not diverged and _within(program, answer):
+    # HiGHS reports x = 0 as feasible when a limit stops it before the first iteration: look for ourselves.
+    if termination.reason is Reason.NO_SOLUTION and has_point and not diverged and is_feasible(program, np.array(answer.col_value)):
         termination = Termination(Reason.FEASIBLE, termination.limit, termination.raw)
     is_mip = bool(program.integer.any())
     iterations = sum(max(getattr(info, f"{kind}_iteration_count"), 0) for kind in ("simplex", "ipm", "qp"))
@@ -355,19 +357,4 @@ def _extract(highspy: Any, highs: Any, program: Program, method: str) -> Solutio
         objective=float(info.objective_function_value),
         row_dual=dual,
         **common,
-    )
-
-
-def _within(program: Program, answer: Any) -> bool:
-    """HiGHS reports x = 0 as feasible when a limit stops it before the first iteration: look for ourselves."""
-    x = np.array(answer.col_value)
-    if len(x) != program.n_columns:
-        return False
-    activity = program.A @ x
-    slack = 1e-6 * np.maximum(1.0, np.abs(activity))
-    return bool(
-        (activity >= program.row_lower - slack).all()
-        and (activity <= program.row_upper + slack).all()
-        and (x >= program.lower - 1e-6).all()
-        and (x <= program.upper + 1e-6).all()
     )

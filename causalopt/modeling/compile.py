@@ -61,7 +61,8 @@ def compile_model(model: Any, *, objective: bool = True) -> Program:
     UnsupportedProblem
         Where the model holds what a `Program` cannot (nonlinear terms, quadratic constraints, SOS, disjunctions).
     DataError
-        Where the model has no active objective, or more than one, or uses a fixed variable without value.
+        Where the model has no active objective, or more than one, uses a fixed variable without value, or asks a
+        variable or constraint to be 1e20 or more.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def compile_model(model: Any, *, objective: bool = True) -> Program:
         rows=tuple(rows.groups),
     )
     program.check()
-    return program
+    return program.with_far_numbers_open()
 
 
 def load_values(program: Program, x: Floats) -> None:

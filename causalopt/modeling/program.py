@@ -21,6 +21,9 @@ Ints = npt.NDArray[np.int64]
 #: Up to this many nonzeros A'y is summed entry by entry, which is quicker than a transposed matrix.
 FEW_NONZEROS = 1 << 16
 
+#: A bound or side of this size or more is none: solvers disagree on what such numbers mean, from here on in silence.
+INFINITE = 1e20
+
 #: Q counts as positive semidefinite when its smallest eigenvalue is at least minus this times its largest entry.
 CONVEXITY_TOLERANCE = 1e-9
 
@@ -66,6 +69,8 @@ class Program:
         proved, None where `problem_class` is to check it.
     columns, rows : tuples
         The way back to the Pyomo model: (component or data object, first position, how many).
+    far_numbers : int
+        How many finite bounds and sides were read as none, see `INFINITE`.
 
     Examples
     --------
@@ -87,6 +92,7 @@ class Program:
     convex: bool | None = None
     columns: tuple[tuple[Any, int, int], ...] = ()
     rows: tuple[tuple[Any, int, int], ...] = ()
+    far_numbers: int = 0
 
     @classmethod
     def from_arrays(
@@ -130,7 +136,7 @@ class Program:
         Raises
         ------
         DataError
-            Where a shape is wrong, a coefficient is not finite, or Q is not symmetric.
+            Where a shape is wrong, a coefficient is not finite, Q is not symmetric, or a bound asks for 1e20 or more.
 
         Examples
         --------
@@ -169,7 +175,49 @@ class Program:
             convex=convex,
         )
         program.check()
-        return program
+        return program.with_far_numbers_open()
+
+    def with_far_numbers_open(self) -> Program:
+        """Return the program with each bound and side of `INFINITE` or more in absolute value read as none.
+
+        Raises
+        ------
+        DataError
+            Where a column or row is asked to be that large: no solver can tell such a number from infinity.
+
+        Examples
+        --------
+        >>> far = Program.from_arrays([1.0], upper=1e30)
+        >>> far.upper, far.far_numbers
+        (array([inf]), 1)
+        """
+        changes: dict[str, Any] = {}
+        count = 0
+        for kind in ("", "row_"):
+            low, high = getattr(self, f"{kind}lower"), getattr(self, f"{kind}upper")
+            beyond = np.flatnonzero((low >= INFINITE) | (high <= -INFINITE))
+            if len(beyond):
+                k = int(beyond[0])
+                asked = f"at least {low[k]:g}" if low[k] >= INFINITE else f"at most {high[k]:g}"
+                raise DataError(
+                    f"{self._name(k, row=bool(kind))} has to be {asked}, and numbers of {INFINITE:g} or more count as "
+                    "infinite. Measure it in a larger unit, or leave the bound out."
+                )
+            for name, far, none in ((f"{kind}lower", low <= -INFINITE, -np.inf), (f"{kind}upper", high >= INFINITE, np.inf)):
+                values = getattr(self, name)
+                finite = far & (values != none)
+                if finite.any():
+                    changes[name] = np.where(finite, none, values)
+                    count += int(finite.sum())
+        return self.replace(**changes, far_numbers=count) if changes else self
+
+    def _name(self, position: int, *, row: bool) -> str:
+        """Return what the model calls a row or column, its number where there is no model."""
+        for item, first, size in self.rows if row else self.columns:
+            if first <= position < first + size:
+                elements = list(item.values()) if hasattr(item, "values") else [item]
+                return str(elements[position - first].name if len(elements) == size else item.name)
+        return f"{'Row' if row else 'Column'} {position}"
 
     def check(self) -> None:
         """Raise `DataError` where a coefficient is NaN or infinite.

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from causalopt.modeling.program import Bools, Floats, Program
+from causalopt.modeling.program import Bools, Floats, Program, symmetric_product
 
 #: A row or column within this (relative) distance of its bound counts as active when multipliers are recovered.
 ACTIVITY_TOLERANCE = 1e-6
+
+#: What rounding may leave of a zero, relative to the sum of the absolute terms.
+ROUNDING = 2.0**-50
 
 #: Largest number of nonzeros of the active rows for which multipliers are recovered.
 RECOVERY_LIMIT = 3_000_000
@@ -64,6 +67,11 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
         the bound that they would need: each of these is charged as if the column could move by 1 + |x_j|.
     residual : float
         The largest such reduced cost, relative to the size of the terms it is the sum of.
+
+    Notes
+    -----
+    A reduced cost that is no larger than the rounding error of the sum it comes from is zero: a box of 1e9 would
+    charge it with a billion times that error.
     """
     sign = _sign(program)
     c = sign * program.c
@@ -85,6 +93,7 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
         bound -= 0.5 * float(x @ qx)
         at = np.where(reduced > 0, program.lower, program.upper)
         at[reduced == 0] = 0.0
+    _forget_rounding(program, c, y, x, reduced, at)
     open_side = np.flatnonzero(~np.isfinite(at))
     at[open_side] = 0.0
     bound += float(reduced @ at)
@@ -95,6 +104,34 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
         scale = np.maximum(np.abs(c[open_side]), np.abs(c[open_side] - reduced[open_side]))
         residual = float((excess / np.maximum(scale, min(1.0, float(np.abs(c).max(initial=0.0)) or 1.0))).max())
     return sign * bound + program.constant, residual
+
+
+def _forget_rounding(program: Program, c: Floats, y: Floats, x: Floats, reduced: Floats, at: Floats) -> None:
+    """Set reduced costs that are a rounding error to zero, where the bound that they charge is far away."""
+    far = np.flatnonzero((np.abs(at) > 1e3 * (1.0 + np.abs(x))) & (reduced != 0))
+    if len(far) == 0:
+        return
+    terms = np.abs(c[far]) + np.asarray(abs(program.A[:, far]).T @ np.abs(y))
+    if program.Q is not None:
+        terms += symmetric_product(abs(program.Q), np.abs(x))[far]
+    nothing = far[np.abs(reduced[far]) <= ROUNDING * terms]
+    reduced[nothing] = at[nothing] = 0.0
+
+
+def complementary(program: Program, x: Floats, row_dual: Floats) -> Floats:
+    """Return multipliers without those of rows that are not at a side: next to a far side they cost dear.
+
+    Parameters
+    ----------
+    program : Program
+        An LP or convex QP.
+    x : (n,) array
+        A solution.
+    row_dual : (m,) array
+        Its multipliers, to some digits.
+    """
+    low, high, _, _ = active_sides(program, x)
+    return np.where(low | high, row_dual, 0.0)
 
 
 def active_sides(program: Program, x: Floats) -> tuple[Bools, Bools, Bools, Bools]:
@@ -206,9 +243,10 @@ def farkas_margin(program: Program, multipliers: Floats) -> float:
     y = feasible_multipliers(program, multipliers)
     needed = _row_terms(program, y)
     weights = program.transposed_product(y)
-    weights[np.abs(weights) <= 1e-12 * np.abs(program.A.T).dot(np.abs(y))] = 0.0
+    terms = np.abs(program.A.T).dot(np.abs(y))
     at = np.where(weights > 0, program.upper, program.lower)
-    at = np.where(weights == 0, 0.0, at)
+    nothing = np.abs(weights) <= np.where(np.isfinite(at), ROUNDING, 1e-12) * terms
+    weights[nothing] = at[nothing] = 0.0
     if not np.isfinite(at).all():
         return -np.inf
     largest = float(weights @ at)

@@ -7,8 +7,11 @@ back; its bound stays the solver's claim.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +20,23 @@ from pyomo.core.base.var import IndexedVar
 from pyomo.core.expr.numeric_expr import SumExpression
 from pyomo.core.expr.visitor import identify_variables
 
-from causalopt.errors import CausaloptWarning, DataError, UnsupportedProblem
+from causalopt.errors import CausaloptWarning, DataError, SolverFailure, UnsupportedProblem
 from causalopt.modeling.compile import compile_model
-from causalopt.modeling.program import Floats, Program
+from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program
 from causalopt.modeling.suffixes import load_duals
-from causalopt.solving.attempts import limit_notes, refusal, unused_options, verified_result
+from causalopt.solving.attempts import (
+    Trial,
+    limit_notes,
+    refusal,
+    solve_in_any_units,
+    unused_options,
+    verified_or_polished,
+    verified_result,
+)
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Proof, Tolerances, Verification, settle_termination, verify
+from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.verify import Proof, Tolerances, Verification, settle_termination
 
 #: Component types that can be evaluated at a point, or hold no condition on it.
 _CHECKED = {
@@ -75,24 +86,95 @@ def solve_model(
     shown = unused_options(backend, options)
     if options.isolate:
         shown.append(f"{backend.name} got the Pyomo model itself, in this process: isolate had no effect.")
-    solution = settle_model(backend, model, variables, options)
-    for phase, seconds in solution.seconds.items():
-        ledger.add(phase, seconds)
-    with ledger.phase("verify"):
-        if program is None:
-            verified, check = verify_model(model, variables, solution, gap=options.gap, tolerances=tolerances)
-        else:
-            verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
+    trial = _answer(model, program, variables, backend, options, tolerances, ledger)
+    verified, check = trial.verified, trial.check
     if not check.passed:
-        raise refusal(f"{backend.name} ({backend.version()})", solution, check)
+        raise refusal(f"{backend.name} ({backend.version()})", trial.solution, check)
     shown += limit_notes(backend, verified, check)
     for note in shown:
         warnings.warn(note, CausaloptWarning, stacklevel=4)
+    shown += trial.notes
     if verified.x is not None:
         write_values(variables, verified.x)
     if program is not None:
         load_duals(model, program, verified.row_dual)
     return verified_result(verified, check, ledger, backend, reason, shown)
+
+
+def _answer(
+    model: Any,
+    program: Program | None,
+    variables: Sequence[Any],
+    backend: Backend,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+) -> Trial:
+    """Hand over the model itself; where its answer does not hold, or it has numbers to read as infinite, its program."""
+    notes: tuple[str, ...] = ()
+    if program is None or not program.far_numbers:
+        with _far_numbers_open(model) if program is None else nullcontext():
+            solution = settle_model(backend, model, variables, options)
+        for phase, seconds in solution.seconds.items():
+            ledger.add(phase, seconds)
+        with ledger.phase("verify"):
+            if program is None:
+                return Trial(
+                    solution, *verify_model(model, variables, solution, gap=options.gap, tolerances=tolerances)
+                )
+            trial = verified_or_polished(program, solution, options, tolerances)
+        convex = program.problem_class in (ProblemClass.LP, ProblemClass.CONVEX_QP)
+        unproven = convex and trial.verified.termination == dataclasses.replace(
+            trial.verified.termination, reason=Reason.FEASIBLE, limit=Limit.NONE
+        )
+        if trial.check.passed and not unproven:
+            return trial
+        notes = (f"{backend.name}: {trial.check}; solved again, as arrays.",)
+        try:
+            again = solve_in_any_units(program, backend, options, tolerances, ledger)
+        except SolverFailure:
+            return trial
+    else:
+        again = solve_in_any_units(program, backend, options, tolerances, ledger)
+    return dataclasses.replace(again, notes=notes + again.notes)
+
+
+@contextmanager
+def _far_numbers_open(model: Any) -> Iterator[None]:
+    """Take bounds and sides of 1e20 or more out of a model for a while: each solver reads such numbers its own way."""
+
+    def is_far(value: Any) -> bool:
+        return value is not None and abs(value) >= INFINITE
+
+    undo: list[Callable[[], None]] = []
+    try:
+        for variable in model.component_data_objects(pyo.Var, active=True):
+            if is_far(variable.lb) or is_far(variable.ub):
+                before = (variable.domain, variable.lower, variable.upper)
+                undo.append(partial(_set_bounds, variable, *before))
+                low, high = (None if is_far(bound) else bound for bound in (variable.lb, variable.ub))
+                variable.setlb(low)
+                variable.setub(high)
+        for constraint in model.component_data_objects(pyo.Constraint, active=True):
+            lower, body, upper = constraint.to_bounded_expression(evaluate_bounds=True)
+            if is_far(lower) or is_far(upper):
+                undo.append(partial(constraint.set_value, constraint.expr))
+                low, high = (None if is_far(side) else side for side in (lower, upper))
+                if low is None and high is None:
+                    undo.append(constraint.activate)
+                    constraint.deactivate()
+                else:
+                    constraint.set_value((low, body, high))
+        yield
+    finally:
+        for step in reversed(undo):
+            step()
+
+
+def _set_bounds(variable: Any, domain: Any, lower: Any, upper: Any) -> None:
+    variable.domain = domain
+    variable.setlb(lower)
+    variable.setub(upper)
 
 
 def model_variables(model: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One Newton step on the active constraints: from an optimum of a convex QP to a few digits to one to all digits."""
+"""Newton steps on the active constraints: from an optimum to a few digits to one to all digits, with its multipliers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from causalopt.modeling.program import Floats, ProblemClass, Program
+from causalopt.modeling.program import Bools, Floats, ProblemClass, Program
 from causalopt.solving.verify import is_feasible
 
 #: A row or column within this distance of a bound, relative to the size of its terms, counts as active.
 NEAR = 1e-5
+
+#: How often the guess of the active constraints is mended.
+MOST_GUESSES = 10
+
+#: Programs with more entries than this are left alone: their factors may take more memory than the program.
+MOST_ENTRIES = 300_000
 
 
 def polished(program: Program, x: Floats) -> Floats:
@@ -35,35 +41,122 @@ def polished(program: Program, x: Floats) -> Floats:
     """
     if program.problem_class is not ProblemClass.CONVEX_QP:
         return x
-    activity = program.A @ x
-    row = _nearest(activity, program.row_lower, program.row_upper, abs(program.A) @ np.abs(x))
-    column = _nearest(x, program.lower, program.upper, np.abs(x))
-    free, rows = np.flatnonzero(np.isnan(column)), np.flatnonzero(~np.isnan(row))
-    base = np.where(np.isnan(column), x, column)
+    found = _Guess(program, x).step()
+    if found is None:
+        return x
+    point, _ = found
     sign = -1.0 if program.maximize else 1.0
-    strict = sp.tril(program.Q, -1)
-    hessian = sp.csr_matrix(sign * (program.Q + strict.T))[free][:, free]
-    active = program.A[rows][:, free]
-    shift = 1e-12 * max(1.0, float(np.abs(program.Q.data).max()))
-    kkt = sp.block_array(
-        [[hessian + shift * sp.eye_array(len(free)), active.T], [active, -shift * sp.eye_array(len(rows))]],
-        format="csc",
-    )
-    right = np.concatenate([-sign * program.gradient(base)[free], row[rows] - program.A[rows] @ base])
-    if len(right) == 0:
-        return x
-    try:
-        factors = splu(kkt)
-    except RuntimeError:  # singular: active rows that depend on each other, or no curvature
-        return x
-    step = factors.solve(right)
-    step += factors.solve(right - kkt @ step)
-    point = base.copy()
-    point[free] += step[: len(free)]
     better = np.isfinite(point).all() and sign * (program.objective(point) - program.objective(x)) <= 1e-9 * max(
         1.0, abs(program.objective(x))
     )
     return point if better and is_feasible(program, point) else x
+
+
+def polished_pair(program: Program, x: Floats) -> tuple[Floats, Floats] | None:
+    """Return a point and row multipliers that meet the conditions of optimality to rounding, or None.
+
+    The guess of the active constraints that `x` gives is mended where the point it leads to is beyond a constraint, or
+    a multiplier has the wrong sign. Whether the pair is any good is for verification to say.
+
+    Parameters
+    ----------
+    program : Program
+        An LP or a convex QP.
+    x : (n,) array
+        A point near the optimum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> program = Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], row_lower=1.0)
+    >>> polished_pair(program, np.array([1.000001, 1e-7]))
+    (array([1., 0.]), array([1.]))
+    """
+    size = program.A.nnz + (0 if program.Q is None else program.Q.nnz)
+    if size > MOST_ENTRIES or program.problem_class not in (ProblemClass.LP, ProblemClass.CONVEX_QP):
+        return None
+    guess = _Guess(program, x)
+    found = None
+    for _ in range(MOST_GUESSES):
+        found = guess.step()
+        if found is None or not np.isfinite(found[0]).all() or guess.mended(*found):
+            break
+    if found is None or not (np.isfinite(found[0]).all() and np.isfinite(found[1]).all()):
+        return None
+    return found
+
+
+class _Guess:
+    """Which rows and columns are at a bound: `row` and `column` hold that bound, NaN for none."""
+
+    def __init__(self, program: Program, x: Floats) -> None:
+        self.program, self.x = program, x
+        self.sign = -1.0 if program.maximize else 1.0
+        self.row = _nearest(program.A @ x, program.row_lower, program.row_upper, abs(program.A) @ np.abs(x))
+        self.column = _nearest(x, program.lower, program.upper, np.abs(x))
+        if program.Q is None:
+            self.hessian = sp.csr_matrix((program.n_columns, program.n_columns))
+        else:
+            self.hessian = sp.csr_matrix(self.sign * (program.Q + sp.tril(program.Q, -1).T))
+
+    def step(self) -> tuple[Floats, Floats] | None:
+        """Return the point and the row multipliers that this guess leads to, in the program's own sense."""
+        program, sign = self.program, self.sign
+        free, rows = np.flatnonzero(np.isnan(self.column)), np.flatnonzero(~np.isnan(self.row))
+        base = np.where(np.isnan(self.column), self.x, self.column)
+        hessian, active = self.hessian[free][:, free], program.A[rows][:, free]
+        n, m = len(free), len(rows)
+        if n + m == 0:
+            return base, np.zeros(program.n_rows)
+        kkt = sp.block_array([[hessian, active.T], [active, sp.csr_matrix((m, m))]], format="csc")
+        # Too little to matter: where rows depend on each other or nothing curves, refinement finds one of the answers.
+        shift = 1e-11 * max(1.0, float(np.abs(hessian.data).max(initial=0.0)))
+        diagonal = np.concatenate([np.full(n, shift), np.full(m, -shift)])
+        right = np.concatenate([-sign * program.gradient(base)[free], self.row[rows] - program.A[rows] @ base])
+        try:
+            factors = splu(sp.csc_matrix(kkt + sp.diags_array(diagonal)))
+        except RuntimeError:  # singular even so
+            return None
+        step = factors.solve(right)
+        error = np.inf
+        for _ in range(5):
+            rest = right - kkt @ step
+            if not np.abs(rest).max() < error:
+                break
+            error = float(np.abs(rest).max())
+            step = step + factors.solve(rest)
+        point = base.copy()
+        point[free] += step[:n]
+        multipliers = np.zeros(program.n_rows)
+        multipliers[rows] = -sign * step[n:]
+        return point, multipliers
+
+    def mended(self, point: Floats, multipliers: Floats) -> bool:
+        """Mend the guess by a point and its multipliers, and return whether there was nothing to mend."""
+        program, y = self.program, self.sign * multipliers
+        reduced = self.sign * program.gradient(point) - program.transposed_product(y)
+        row = self._mended(self.row, program.A @ point, y, program.row_lower, program.row_upper, np.abs(y).max(initial=0))
+        scale = np.abs(self.sign * program.c).max(initial=0.0)
+        column = self._mended(self.column, point, reduced, program.lower, program.upper, scale)
+        same = _equal(row, self.row) and _equal(column, self.column)
+        self.row, self.column, self.x = row, column, np.clip(point, program.lower, program.upper)
+        return same
+
+    @staticmethod
+    def _mended(at: Floats, value: Floats, price: Floats, lower: Floats, upper: Floats, scale: float) -> Floats:
+        """Let go of bounds whose price has the wrong sign, and hold what is beyond one."""
+        held = ~np.isnan(at) & (lower < upper)
+        wrong = held & np.where(at == lower, price < -1e-12 * scale, price > 1e-12 * scale)
+        at = np.where(wrong, np.nan, at)
+        room = 1e-9 * np.maximum(1.0, np.abs(value))
+        free = np.isnan(at) & ~wrong
+        at = np.where(free & (value < lower - room), lower, at)
+        return np.where(free & (value > upper + room), upper, at)
+
+
+def _equal(a: Floats, b: Floats) -> bool:
+    same: Bools = (a == b) | (np.isnan(a) & np.isnan(b))
+    return bool(same.all())
 
 
 def _nearest(value: Floats, lower: Floats, upper: Floats, size: Floats) -> Floats:

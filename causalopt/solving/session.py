@@ -143,7 +143,7 @@ class Session:
             if name == "c" and not np.isfinite(new).all():
                 raise DataError(f"{name} holds values that are not finite.")
             arrays[name] = np.array(np.broadcast_to(new, old.shape))
-        return self.program.replace(**arrays)
+        return self.program.replace(**arrays).with_far_numbers_open()
 
     def close(self) -> None:
         """Release the solver's model; closing twice is harmless."""

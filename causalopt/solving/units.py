@@ -1,8 +1,13 @@
 """Units in which a program's columns are of moderate size.
 
-Solvers hold bounds and rows to absolute tolerances, and so does verification where nothing says what size a column
-is of. A column in millionths (values of 1e6) or in millions (values of 1e-6) breaks both. Measured in other units,
-powers of two so that nothing is rounded, the program is the same one.
+Solvers hold bounds and rows to absolute tolerances. A column in millionths (values of 1e6) or in millions (values of
+1e-6) breaks them. Measured in other units, powers of two so that nothing is rounded, the program is the same one.
+
+A unit multiplies what a solver tolerates, and no solver says what it tolerated. So units are hints that may help a
+solver and never loosen what is accepted: an answer has to hold in the caller's own units too (`verify`); whatever only
+limits a column from above (a box, the right side of "at most") may shrink its unit and never enlarge it, since such a
+limit may be far away; and a program whose bound is the solver's word alone, as that of a branch-and-bound tree is, is
+first solved in units that only shrink.
 """
 
 from __future__ import annotations
@@ -18,6 +23,9 @@ from causalopt.modeling.program import Bools, Floats, Program
 #: Sizes outside this range are brought to about one.
 GOOD_SCALE = (1e-3, 1e4)
 
+#: A right side that is smaller than this part of its row is what rounding left of a zero.
+ROUNDING_SIZE = 1e-9
+
 
 def power_of_two(values: Floats) -> Floats:
     """Return the power of two nearest to each positive value."""
@@ -28,24 +36,22 @@ def column_units(program: Program) -> Floats | None:
     """Return the unit to measure each column in, a power of two, or None where all are of moderate size.
 
     What tells the unit of a continuous column: its largest entry over the rows (each relative to the largest entry
-    of the row) and the right-hand sides; for columns in no row, a box of two finite bounds, else the curvature; and a
-    box that leaves no room for more. Rows with integer columns are not asked, since there a large entry often means
-    "any amount" (big M). Integer columns keep their unit.
+    of the row) and the right-hand sides that zero violates; for columns in no row, the curvature. A box, and a right
+    side that zero satisfies, may only shrink it. Rows with integer columns are not asked, since there a large entry
+    often means "any amount" (big M). Integer columns keep their unit.
     """
     if not _looks_odd(program):
         return None
     continuous = ~program.integer
     rows = _rows_without_integers(program)
     unit, size = _units_by_rows(rows, program.n_columns)
-    in_rows = np.zeros(program.n_columns, dtype=bool)
-    in_rows[rows.indices] = True
+    known = np.zeros(program.n_columns, dtype=bool)
+    known[program.A.indices] = True
     if not program.integer.any():
-        unit *= _common_unit(program, rows, unit, size)
-    box = _box(program)
+        unit *= _common_unit(program, rows, size)
     if program.Q is not None and program.Q.nnz:
-        unit = _units_by_curvature(program, unit, in_rows | ~continuous, box)
-    alone = ~in_rows & np.isfinite(box) & (box > 0)
-    unit[alone] = box[alone]
+        unit = _units_by_curvature(program, unit, known | ~continuous)
+    box = _box(program)
     small = (box > 0) & (box < GOOD_SCALE[0] * unit)
     unit[small] = box[small]
     odd = continuous & ((unit < GOOD_SCALE[0]) | (unit > GOOD_SCALE[1]))
@@ -73,18 +79,19 @@ def _looks_odd(program: Program) -> bool:
         if entries.max() > high**2 or entries.min() < low**2:
             return True
     box = _box(program)
-    if ((box > 0) & (box < low) | np.isfinite(box) & (box > high)).any():
+    if ((box > 0) & (box < low)).any():
         return True
     if program.A.nnz == 0:
         return False
     largest, starts = program.row_sizes, program.A.indptr
     size = np.where(largest > 0, largest, 1.0)
-    typical = float((_right_sides(program) / (size * np.maximum(starts[1:] - starts[:-1], 1))).max())
-    if 0 < typical < low or typical > high or size.max() > high or size.min() < low:
+    if size.max() > high or size.min() < low:
+        return True
+    asked, allowed = _right_sides(program, size, starts[1:] - starts[:-1])
+    typical = asked if len(asked) else allowed
+    if len(typical) and (typical.max() < low or (len(asked) and typical.max() > high)):
         return True
     return _some_column_is_small(program.A, largest)
-
-
 def _some_column_is_small(matrix: Any, largest: Floats, block: int = 1 << 20) -> bool:
     """Return whether a column's entries are all small beside the largest of their rows."""
     limit = GOOD_SCALE[0] * largest
@@ -116,10 +123,20 @@ def _box(program: Program) -> Floats:
     return np.maximum(np.abs(program.lower), np.abs(program.upper))
 
 
-def _right_sides(program: Program) -> Floats:
-    """Return the size of each row's smaller finite side, zero for none."""
-    smaller = np.minimum(np.abs(program.row_lower), np.abs(program.row_upper))
-    return np.where(np.isfinite(smaller), smaller, 0.0)
+def _right_sides(program: Program, size: Floats, counts: Any) -> tuple[Floats, Floats]:
+    """Return how large the rows ask their columns to be, and how large they allow them to be, where they say so.
+
+    Both relative to the largest entry `size` and the number of entries of the row. Sides that zero violates ask for
+    something; others allow something; both without those of rounding size, and each row with its smaller side.
+    """
+    low, high = program.row_lower, program.row_upper
+    per_entry = size * np.maximum(counts, 1)
+    asked = np.maximum(low, -high) / per_entry
+    allowed = np.minimum(np.where(low < 0, -low, np.inf), np.where(high > 0, high, np.inf)) / per_entry
+    return (
+        asked[(asked > ROUNDING_SIZE) & np.isfinite(asked)],
+        allowed[(allowed > ROUNDING_SIZE) & np.isfinite(allowed) & ~(asked > ROUNDING_SIZE)],
+    )
 
 
 def _rows_without_integers(program: Program) -> Any:
@@ -148,17 +165,18 @@ def _units_by_rows(rows: Any, n: int) -> tuple[Floats, Floats]:
     return unit, size
 
 
-def _common_unit(program: Program, rows: Any, unit: Floats, size: Floats) -> float:
+def _common_unit(program: Program, rows: Any, size: Floats) -> float:
     """Return the size that the right-hand sides give to all columns together, one where they say nothing."""
-    counts = np.maximum(np.diff(rows.indptr), 1)
-    typical = _right_sides(program) / size / counts
-    typical = typical[(typical > 0) & (np.diff(rows.indptr) > 0)]
-    return float(np.exp(np.log(typical).mean())) if len(typical) else 1.0
+    counts = np.diff(rows.indptr)
+    asked, allowed = _right_sides(program, np.where(counts > 0, size, np.inf), counts)
+    if len(asked):
+        return float(np.exp(np.log(asked).mean()))
+    return min(1.0, float(np.exp(np.log(allowed).mean()))) if len(allowed) else 1.0
 
 
-def _units_by_curvature(program: Program, unit: Floats, known: Bools, box: Floats) -> Floats:
+def _units_by_curvature(program: Program, unit: Floats, known: Bools) -> Floats:
     """Return units for the columns that are in no row, from the entries of Q beside those of known columns."""
-    unknown = ~known & ~np.isfinite(box)
+    unknown = ~known
     if not unknown.any():
         return unit
     strict = sp.tril(program.Q, -1)

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from causalopt.modeling.program import Floats, ProblemClass, Program, symmetric_product
+from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program, symmetric_product
 from causalopt.solving.branching import proven_bound
-from causalopt.solving.certificate import dual_bound, farkas_margin, phase_one, recovered_multipliers
+from causalopt.solving.certificate import complementary, dual_bound, farkas_margin, phase_one, recovered_multipliers
 from causalopt.solving.result import Reason, Solution, Termination
 from causalopt.solving.units import column_units, in_units
-
-#: Solvers take a bound from here on for none: what is unbounded to them may then have bounds.
-SOLVERS_INFINITY = 1e20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,13 +205,29 @@ def verify(
     x = solution.x
     if x is None or x.shape != (program.n_columns,) or not np.isfinite(x).all():
         return solution, Verification(problems=(f"a solution was claimed, but {_unusable(x, program.n_columns)}",))
+    verified, check = _verify_point(program, solution, x, gap, tolerances)
     unit = column_units(program)
-    if unit is None:
-        return _verify_point(program, solution, x, gap, tolerances)
-    # Columns in millionths or millions are checked in units in which tolerances mean something.
-    verified, check = _verify_point(in_units(program, unit), solution, x / unit, gap, tolerances)
-    row, column, _ = scaled_violations(program, x)
-    return verified, dataclasses.replace(check, row_violation=row, bound_violation=column)
+    if unit is None or not check.passed:
+        return verified, check
+    # Where columns are in millionths or millions, tolerances may mean little in their own units: both have to hold.
+    also, in_moderate_units = _verify_point(in_units(program, unit), solution, x / unit, gap, tolerances)
+    if _says_less(also, in_moderate_units, verified, check):
+        absolute = {"row_violation": check.row_violation, "bound_violation": check.bound_violation}
+        return also, dataclasses.replace(in_moderate_units, **absolute)
+    return verified, check
+
+
+def _says_less(
+    a: Solution, a_check: Verification, b: Solution, b_check: Verification
+) -> bool:
+    """Whether one verdict on a solution promises less than another."""
+
+    def promise(solution: Solution, check: Verification) -> tuple[bool, bool, bool, float, float]:
+        optimal = solution.termination.reason is Reason.OPTIMAL
+        gap = np.inf if check.gap is None else check.gap
+        return check.passed, optimal, check.proof is Proof.CERTIFIED, -gap, -check.scaled_violation
+
+    return promise(a, a_check) < promise(b, b_check)
 
 
 def _unusable(x: Floats | None, n: int) -> str:
@@ -304,21 +317,21 @@ def _is_bounded(program: Program) -> bool:
     if program.Q is not None:
         entries = program.Q.tocoo()
         quadratic[entries.row[entries.data != 0]] = quadratic[entries.col[entries.data != 0]] = True
-    down, up = program.lower > -SOLVERS_INFINITY, program.upper < SOLVERS_INFINITY
+    down, up = program.lower > -INFINITE, program.upper < INFINITE
     return bool(np.all((down | ~(quadratic | (cost > 0))) & (up | ~(quadratic | (cost < 0)))))
 
 
 def _look_for_a_point(program: Program) -> Verification:
-    """Prove a claim of infeasibility that came without multipliers, or refute it by a point."""
+    """Prove a claim of infeasibility that came without multipliers, or refute it by a point; on the rows themselves."""
     unit = column_units(program)
-    program = program if unit is None else in_units(program, unit)
-    found = phase_one(program)
+    unit = np.ones(program.n_columns) if unit is None else unit
+    found = phase_one(in_units(program, unit) if (unit != 1.0).any() else program)
     if found is None:
         return Verification(proof=Proof.CLAIMED)
     x, multipliers = found
     if farkas_margin(program, multipliers) > 1e-9:
         return Verification(proof=Proof.CERTIFIED)
-    if is_feasible(program, np.clip(x, program.lower, program.upper)):
+    if is_feasible(program, np.clip(x * unit, program.lower, program.upper)):
         return Verification(problems=("infeasible was claimed, but a point satisfies all rows and bounds",))
     return Verification(proof=Proof.CLAIMED)
 
@@ -357,7 +370,7 @@ def _prove(
     candidates = recovered_multipliers(program, x)
     proof = _usable(solution.row_dual, program.n_rows)
     if proof is not None:
-        candidates = chain([proof], candidates)
+        candidates = chain([proof], (complementary(program, x, y) for y in [proof]), candidates)
     best: tuple[float, float] | None = None
     for multipliers in candidates:
         candidate = dual_bound(program, x, multipliers)

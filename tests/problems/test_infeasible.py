@@ -93,7 +93,9 @@ def test_exact_balance_that_contradicts_itself_names_the_covariates(solver):
     error = explained(problem, solver)
     assert "Exact balance of a, b contradicts itself" in str(error)
     table = error.explanation
-    assert table.loc["a", "smallest alone"] == pytest.approx(0.1) == table.loc["b", "smallest alone"]
+    # What is named is more than what works by a millionth part, so that it works where solvers round differently.
+    assert table.loc["a", "smallest alone"] == pytest.approx(0.1, rel=2e-6)
+    assert table.loc["b", "smallest alone"] == pytest.approx(0.1, rel=2e-6)
     assert np.isinf(table.loc["c", "smallest alone"])
     fine = co.BalanceProblem(x, tolerance=0.0, **(arguments | {"target": {"a": 0.4, "b": 0.6, "c": 0.0}}))
     assert collinear(fine) == [] and co.solve(fine, solver).is_optimal
