@@ -336,7 +336,12 @@ def _extract(highspy: Any, highs: Any, program: Program, method: str) -> Solutio
     has_point = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
     diverged = raw == highspy.HighsModelStatus.kUnboundedOrInfeasible  # a point far out on a ray is no incumbent
     # HiGHS reports x = 0 as feasible when a limit stops it before the first iteration: look for ourselves.
-    if termination.reason is Reason.NO_SOLUTION and has_point and not diverged and is_feasible(program, np.array(answer.col_value)):
+    if (
+        termination.reason is Reason.NO_SOLUTION
+        and has_point
+        and not diverged
+        and is_feasible(program, np.array(answer.col_value))
+    ):
         termination = Termination(Reason.FEASIBLE, termination.limit, termination.raw)
     is_mip = bool(program.integer.any())
     iterations = sum(max(getattr(info, f"{kind}_iteration_count"), 0) for kind in ("simplex", "ipm", "qp"))

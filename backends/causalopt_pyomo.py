@@ -95,7 +95,8 @@ _SCIP = _Solver(
     seed="randomization/randomseedshift",
     open_source=True,
     log=False,  # Pyomo reads what SCIP prints through a pipe, and waits for ever once that is full
-    options={"numerics/feastol": 1e-9, "display/verblevel": 0},
+    # below 1e-7 SCIP prints a line for each LP that it solves again with tolerances of a thousandth
+    options={"numerics/feastol": 1e-7, "display/verblevel": 0},
     exclude=dict.fromkeys(
         ("qp-dense", "maximise-concave-qp"), "the epigraph of the cost, not scaled, does not close the gap in a minute"
     ),
@@ -228,6 +229,14 @@ class PyomoBackend(Backend):
         separator = "_" if self.known.engine == "cplex" else "."
         return None if names is None else frozenset(name.replace(".", separator) for name in names)
 
+    def methods(self, program: Program, options: SolveOptions) -> tuple[str, ...]:
+        """Return the solver's own choice, but for HiGHS and convex QPs its interior-point method first."""
+        convex = program.problem_class is ProblemClass.CONVEX_QP
+        takes_hipo = self.known.engine == "highs" and "solver" not in options.solver_options
+        if convex and takes_hipo and "hipo" in load_backend("highs").methods(program, options):
+            return ("hipo", "")
+        return ("",)
+
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Write the program as a Pyomo model and solve that; see `Backend.solve`."""
         import pyomo.environ as pyo
@@ -256,13 +265,13 @@ class PyomoBackend(Backend):
         model.cost = ArrayObjective(model.x, program.c, quadratic, program.constant, sense=sense, convex=program.convex)
         variables = list(model.x.values())
         built = perf_counter() - start
-        solution = self.solve_model(model, variables, options)
+        solution = self.solve_model(model, variables, options, method)
         if solution.x is not None:
             x = polished(program, solution.x)
             solution = solution if x is solution.x else solution.replace(x=x, objective=program.objective(x))
         return solution.replace(seconds={**solution.seconds, "load": built + solution.seconds["load"]})
 
-    def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
+    def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions, method: str = "") -> Solution:
         """Solve a Pyomo model and return the claims, `x` in the order of `variables`. The model is left as it was.
 
         Raises
@@ -274,7 +283,7 @@ class PyomoBackend(Backend):
         """
         start = perf_counter()
         solver = self._make()
-        chosen = self._options(options)
+        chosen = self._options(options) | ({"solver": method, "run_crossover": "off"} if method else {})
         for name, value in chosen.items():
             solver.options[name] = value
         listens = options.log and self.known.log

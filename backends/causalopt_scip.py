@@ -83,7 +83,7 @@ class ScipBackend(Backend):
             return _LINEAR_METHODS
         if program.problem_class is ProblemClass.CONVEX_QP and not options.solver_options:
             return (_FIRST_POINT, "")
-        return ("",)
+        return ("",) if program.problem_class in _NONCONVEX else ("", "tight")
 
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Solve a program; see `Backend.solve`."""

@@ -203,7 +203,10 @@ class Program:
                     f"{self._name(k, row=bool(kind))} has to be {asked}, and numbers of {INFINITE:g} or more count as "
                     "infinite. Measure it in a larger unit, or leave the bound out."
                 )
-            for name, far, none in ((f"{kind}lower", low <= -INFINITE, -np.inf), (f"{kind}upper", high >= INFINITE, np.inf)):
+            for name, far, none in (
+                (f"{kind}lower", low <= -INFINITE, -np.inf),
+                (f"{kind}upper", high >= INFINITE, np.inf),
+            ):
                 values = getattr(self, name)
                 finite = far & (values != none)
                 if finite.any():

@@ -1,55 +1,24 @@
-"""One program, one solver: reduced, split into parts, tried by method after method until verification accepts."""
+"""From a program and a solver, or a fast path, to a verified result and what the user has to hear of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 
 import numpy as np
 
-from causalopt.errors import CausaloptWarning, OptionError, SolverFailure, VerificationError
-from causalopt.modeling.program import ProblemClass, Program
+from causalopt.errors import CausaloptWarning, OptionError, VerificationError
+from causalopt.modeling.program import INFINITE, Program
 from causalopt.solving import reduce as reduction
-from causalopt.solving.ask import ask
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
+from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions
-from causalopt.solving.polish import polished_pair
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
-from causalopt.solving.settle import settle
-from causalopt.solving.verify import Proof, Tolerances, Verification, verify
+from causalopt.solving.verify import Tolerances, Verification, verify
 
 FastPath = Callable[[Program, SolveOptions], Solution]
 """An algorithm for one problem: it returns its claims in the order of the program's columns and rows."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """A solver's answer, what verification made of it, and in words what was tried before."""
-
-    solution: Solution
-    verified: Solution
-    check: Verification
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_optimal(self) -> bool:
-        """Whether the answer passed, and is optimal."""
-        return self.check.passed and self.verified.termination.reason is Reason.OPTIMAL
-
-    def is_settled(self, *, rescaled: bool) -> bool:
-        """Whether nothing is to be gained from other units.
-
-        A claim of infeasible or unbounded that no multipliers prove says nothing of the program in its own units.
-        """
-        termination = self.verified.termination
-        if not self.check.passed:
-            return False
-        if termination.reason in (Reason.INFEASIBLE, Reason.UNBOUNDED):
-            return self.check.proof is Proof.CERTIFIED or not rescaled
-        return termination.reason is Reason.OPTIMAL or termination.limit is not Limit.NONE
 
 
 def run_fast_path(
@@ -125,6 +94,7 @@ def solve_program(
     if not check.passed:
         raise refusal(f"{backend.name} {backend.version()}", solution, check)
     shown += limit_notes(backend, verified, check)
+    notes = [*far_number_notes(program), *notes]
     for note in shown:
         warnings.warn(note, CausaloptWarning, stacklevel=4)
     return verified_result(verified, check, ledger, backend, reason, shown + notes)
@@ -162,196 +132,11 @@ def _trivial(program: Program) -> Solution | None:
     return None
 
 
-def solve_in_any_units(
-    program: Program, backend: Backend, options: SolveOptions, tolerances: Tolerances | None, ledger: Ledger
-) -> Trial:
-    """Solve in one scaling after another, until an answer holds in the program's own units."""
-    notes: list[str] = []
-    best: Trial | None = None
-    failure: SolverFailure | None = None
-    seen_plain = False
-    deadline = None if options.time_limit is None else perf_counter() + options.time_limit
-    for scaling in reduction.Scaling.order(program.problem_class):
-        with ledger.phase("compile"):
-            reduced, restore = reduction.reduce(program, scaling)
-        if seen_plain and not restore.rescaled:
-            continue
-        seen_plain |= not restore.rescaled
-        if deadline is not None and best is not None:
-            if perf_counter() >= deadline:
-                break
-            options = options.replace(time_limit=deadline - perf_counter())
-        try:
-            trial = _solve_in_parts(program, reduced, restore, backend, options, tolerances, ledger)
-        except SolverFailure as error:
-            failure = failure or error
-            notes.append(f"{backend.name}, {scaling}, failed: {error}")
-            continue
-        trial = _without_hearsay(trial, program, scaling, rescaled=restore.rescaled)
-        notes += [note for note in trial.notes if note not in notes]
-        best = trial if best is None else _better(best, trial)
-        if trial.is_settled(rescaled=restore.rescaled):
-            break
-    if best is None:
-        assert failure is not None
-        raise failure
-    return dataclasses.replace(best, notes=tuple(notes))
-
-
-def _without_hearsay(trial: Trial, program: Program, scaling: reduction.Scaling, *, rescaled: bool) -> Trial:
-    """Take no solver's word for a bound in units in which its tolerances may be larger than the caller's."""
-    hearsay = rescaled and scaling is reduction.Scaling.FULL and trial.check.proof is Proof.CLAIMED
-    if not hearsay or not trial.verified.termination.has_solution:
-        return trial
-    termination = dataclasses.replace(trial.verified.termination, reason=Reason.FEASIBLE)
-    return dataclasses.replace(
-        trial,
-        verified=trial.verified.replace(termination=termination, bound=None),
-        check=dataclasses.replace(trial.check, bound=None, gap=None, proof=Proof.NONE),
-    )
-
-
-def _solve_in_parts(
-    program: Program,
-    reduced: Program,
-    restore: reduction.Restore,
-    backend: Backend,
-    options: SolveOptions,
-    tolerances: Tolerances | None,
-    ledger: Ledger,
-) -> Trial:
-    with ledger.phase("compile"):
-        options = options.replace(start=restore.start(options.start))
-        if reduction.has_crossed_bounds(reduced):
-            solution = Solution(
-                Termination(Reason.INFEASIBLE, raw="rows or bounds of one variable contradict each other")
-            )
-            return Trial(solution, *verify(program, solution))
-        pieces = reduction.parts(reduced)
-    if len(pieces) == 1:
-        verdict = partial(_verified, program, restore, options, tolerances, ledger)
-        return _try_methods(reduced, backend, options, ledger, verdict)
-    notes: list[str] = []
-    solutions = []
-    deadline = None if options.time_limit is None else perf_counter() + options.time_limit
-    for columns, rows in pieces:
-        piece = reduction.part(reduced, columns, rows)
-        remaining = options.replace(
-            start=None if options.start is None else options.start[columns],
-            time_limit=None if deadline is None else max(deadline - perf_counter(), 1e-3),
-        )
-        verdict = partial(_verified, piece, lambda s: s, remaining, tolerances, ledger)
-        trial = _try_methods(piece, backend, remaining, ledger, verdict)
-        solution, check = trial.verified, trial.check
-        notes += [note for note in trial.notes if note not in notes]
-        # The whole can have a bound only where each part has one: that of a linear part comes from its multipliers.
-        solutions.append(solution.replace(bound=solution.bound if check.bound is None else check.bound))
-        if solution.termination.limit is Limit.INTERRUPT and len(solutions) < len(pieces):
-            raise KeyboardInterrupt  # without the parts that are left there is no solution to keep
-        if solution.termination.reason in (Reason.INFEASIBLE, Reason.ERROR):
-            break
-    if len(solutions) < len(pieces):
-        solution = Solution(solutions[-1].termination)
-    else:
-        solution = reduction.join(reduced, pieces, solutions)
-    trial = _verified(program, restore, options, tolerances, ledger, solution)
-    return dataclasses.replace(trial, notes=tuple(notes))
-
-
-def _verified(
-    program: Program,
-    restore: reduction.Step,
-    options: SolveOptions,
-    tolerances: Tolerances | None,
-    ledger: Ledger,
-    solution: Solution,
-) -> Trial:
-    with ledger.phase("verify"):
-        return verified_or_polished(program, restore(solution), options, tolerances)
-
-
-def verified_or_polished(
-    program: Program, solution: Solution, options: SolveOptions, tolerances: Tolerances | None
-) -> Trial:
-    """Verify an answer; where it is not proven optimal, polish it and look whether that is."""
-    trial = Trial(solution, *verify(program, solution, gap=options.gap, tolerances=tolerances))
-    if trial.is_optimal or not solution.termination.has_solution:
-        return trial
-    closer = closer_to_optimal(program, solution)
-    if closer is None:
-        return trial
-    again = Trial(closer, *verify(program, closer, gap=options.gap, tolerances=tolerances))
-    return again if again.is_optimal else trial
-
-
-def closer_to_optimal(program: Program, solution: Solution) -> Solution | None:
-    """Return an LP's or convex QP's solution polished in moderate units, with its multipliers; None where that fails."""
-    if program.problem_class not in (ProblemClass.LP, ProblemClass.CONVEX_QP):
-        return None
-    if solution.x is None or solution.x.shape != (program.n_columns,) or not np.isfinite(solution.x).all():
-        return None
-    reduced, restore = reduction.reduce(program, reduction.Scaling.FULL)
-    near = restore.start(solution.x)
-    found = None if near is None else polished_pair(reduced, near)
-    if found is None:
-        return None
-    x, row_dual = found
-    closer = restore(solution.replace(x=x, row_dual=row_dual, objective=reduced.objective(x), bound=None))
-    return closer.replace(termination=Termination(Reason.FEASIBLE, solution.termination.limit, solution.termination.raw))
-
-
-def _try_methods(
-    program: Program,
-    backend: Backend,
-    options: SolveOptions,
-    ledger: Ledger,
-    verdict: Callable[[Solution], Trial],
-) -> Trial:
-    """Try the backend's methods in turn until verification accepts an answer."""
-    notes: list[str] = []
-    failure: SolverFailure | None = None
-    outcome: Trial | None = None
-    methods = backend.methods(program, options)
-    for method in methods:
-        what_next = "; tried again." if method != methods[-1] else "."
-        try:
-            solution = settle(program, backend, options, ask(backend, program, options, method))
-        except SolverFailure as error:
-            failure = failure or error
-            notes.append(f"{backend.name} ({method}) failed: {error}")
-            continue
-        for phase, value in solution.seconds.items():
-            ledger.add(phase, value)
-        trial = verdict(solution)
-        check = trial.check
-        stopped = solution.termination.limit is not Limit.NONE
-        found = trial.verified.termination
-        inconclusive = found.reason in (Reason.NO_SOLUTION, Reason.ERROR) or (
-            found.reason is Reason.FEASIBLE and program.problem_class in (ProblemClass.LP, ProblemClass.CONVEX_QP)
-        )
-        if check.passed and (stopped or not inconclusive):
-            return dataclasses.replace(trial, notes=tuple(notes))
-        if solution.termination.limit is Limit.INTERRUPT:
-            raise KeyboardInterrupt  # what was found is refuted, and the user waits for no other method
-        outcome = trial if outcome is None else max(outcome, trial, key=_usefulness)
-        notes.append(f"{backend.name} ({method}): {solution.termination.raw if check.passed else check}{what_next}")
-    if outcome is None:
-        assert failure is not None
-        raise failure
-    return dataclasses.replace(outcome, notes=tuple(notes))
-
-
-def _usefulness(trial: Trial) -> tuple[bool, float]:
-    gap = trial.check.gap
-    return trial.check.passed and trial.verified.termination.has_solution, -np.inf if gap is None else -gap
-
-
-def _better(first: Trial, second: Trial) -> Trial:
-    """Return the more useful of two answers; of a solution that was refused and the claim of none, the refusal."""
-    useful = max(first, second, key=_usefulness)
-    if useful.check.passed and not useful.verified.termination.has_solution:
-        return next((t for t in (first, second) if t.solution.termination.has_solution), second)
-    return useful
+def far_number_notes(program: Program) -> list[str]:
+    """Return, in words, that numbers were read as infinite, if some were."""
+    if not program.far_numbers:
+        return []
+    return [f"{program.far_numbers:,} finite bounds or right sides of {INFINITE:g} or more were read as infinite."]
 
 
 def limit_notes(backend: Backend, solution: Solution, check: Verification) -> list[str]:

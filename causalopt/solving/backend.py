@@ -283,7 +283,7 @@ class Backend(abc.ABC):
             Where the solver stops with an error of its own.
         """
 
-    def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
+    def solve_model(self, model: Any, variables: Sequence[Any], options: SolveOptions, method: str = "") -> Solution:
         """Solve a Pyomo model itself and return claims, `x` in the order of `variables`; where `takes_models`.
 
         Parameters
@@ -294,6 +294,8 @@ class Backend(abc.ABC):
             The order of `x` in the answer.
         options : SolveOptions
             What the user asks of the solve.
+        method : str
+            One of `methods`, for a model that compiles.
 
         Returns
         -------

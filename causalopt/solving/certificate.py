@@ -12,10 +12,12 @@ which lies below it because Q is positive semidefinite. Whatever y is, the bound
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
-from causalopt.modeling.program import Bools, Floats, Program, symmetric_product
+from causalopt.modeling.program import Bools, Floats, ProblemClass, Program, symmetric_product
 
 #: A row or column within this (relative) distance of its bound counts as active when multipliers are recovered.
 ACTIVITY_TOLERANCE = 1e-6
@@ -101,21 +103,28 @@ def dual_bound(program: Program, x: Floats, row_dual: Floats) -> tuple[float, fl
     if len(open_side):
         excess = np.abs(reduced[open_side])
         bound -= float(excess @ (1.0 + np.abs(x[open_side])))
-        scale = np.maximum(np.abs(c[open_side]), np.abs(c[open_side] - reduced[open_side]))
-        residual = float((excess / np.maximum(scale, min(1.0, float(np.abs(c).max(initial=0.0)) or 1.0))).max())
+        largest = float(np.abs(c).max(initial=0.0))
+        # Without a cost of its own, a column is held to the size of the others'.
+        floor = np.where(np.abs(c[open_side]) > 1e-12 * largest, 0.0, min(1.0, largest or 1.0))
+        scale = np.maximum(np.maximum(_terms(program, c, y, x, open_side), excess), floor)
+        residual = float((excess / scale).max())
     return sign * bound + program.constant, residual
 
 
 def _forget_rounding(program: Program, c: Floats, y: Floats, x: Floats, reduced: Floats, at: Floats) -> None:
     """Set reduced costs that are a rounding error to zero, where the bound that they charge is far away."""
     far = np.flatnonzero((np.abs(at) > 1e3 * (1.0 + np.abs(x))) & (reduced != 0))
-    if len(far) == 0:
-        return
-    terms = np.abs(c[far]) + np.asarray(abs(program.A[:, far]).T @ np.abs(y))
+    if len(far):
+        nothing = far[np.abs(reduced[far]) <= ROUNDING * _terms(program, c, y, x, far)]
+        reduced[nothing] = at[nothing] = 0.0
+
+
+def _terms(program: Program, c: Floats, y: Floats, x: Floats, columns: Any) -> Floats:
+    """Return the sum of the absolute terms of some columns' reduced costs."""
+    terms = np.abs(c[columns]) + np.asarray(abs(program.A[:, columns]).T @ np.abs(y))
     if program.Q is not None:
-        terms += symmetric_product(abs(program.Q), np.abs(x))[far]
-    nothing = far[np.abs(reduced[far]) <= ROUNDING * terms]
-    reduced[nothing] = at[nothing] = 0.0
+        terms += symmetric_product(abs(program.Q), np.abs(x))[columns]
+    return np.asarray(terms, dtype=float)
 
 
 def complementary(program: Program, x: Floats, row_dual: Floats) -> Floats:
@@ -177,7 +186,6 @@ def recovered_multipliers(program: Program, x: Floats) -> Iterator[Floats]:
 
 
 def _linear_program_multipliers(program: Program, x: Floats) -> Floats | None:
-    import scipy.sparse as sp
     from scipy.optimize import linprog
 
     sign = _sign(program)
@@ -205,7 +213,6 @@ def _linear_program_multipliers(program: Program, x: Floats) -> Floats | None:
 
 def _least_squares_multipliers(program: Program, x: Floats) -> Floats:
     """Find y and z, of the signs that the active sides allow, with  Qx + c = A'y + z  as nearly as possible."""
-    import scipy.sparse as sp
     from scipy.optimize import lsq_linear
 
     sign = _sign(program)
@@ -230,7 +237,8 @@ def _least_squares_multipliers(program: Program, x: Floats) -> Floats:
             fit = lsq_linear(scaled.toarray(), gradient, bounds, method="trf", lsq_solver="exact", tol=1e-14)
         else:
             fit = lsq_linear(scaled.tocsr(), gradient, bounds, lsmr_tol=1e-14, tol=1e-14, max_iter=100)
-    y[rows] = (fit.x / scale)[: len(rows)]
+        found = (fit.x / scale)[: len(rows)]
+    y[rows] = np.where(np.isfinite(found), found, 0.0)
     return sign * y
 
 
@@ -254,6 +262,78 @@ def farkas_margin(program: Program, multipliers: Floats) -> float:
     return (needed - largest) / scale
 
 
+def directions(program: Program) -> Program:
+    """Return the program of the best direction in which one can go for ever without leaving the constraints.
+
+    Where the program is convex that is the LP of directions without curvature, else the steepest curve downwards.
+
+    Parameters
+    ----------
+    program : Program
+        Its integrality is kept, and means nothing for a direction.
+    """
+    A, c, q = program.A, program.c, None
+    low, high = np.isfinite(program.row_lower), np.isfinite(program.row_upper)
+    row_lower, row_upper = np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf)
+    if program.problem_class is ProblemClass.NONCONVEX_QP:
+        c, q = np.zeros(program.n_columns), program.Q
+    elif program.Q is not None:
+        A = sp.vstack([A, program.Q + sp.tril(program.Q, -1).T], format="csr")
+        flat = np.zeros(program.n_columns)
+        row_lower, row_upper = np.concatenate([row_lower, flat]), np.concatenate([row_upper, flat])
+    return program.replace(
+        c=c,
+        A=A,
+        row_lower=row_lower,
+        row_upper=row_upper,
+        lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
+        upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
+        Q=q,
+        constant=0.0,
+        rows=(),
+    )
+
+
+def improving_ray(program: Program) -> Floats | None:
+    """Return a direction in which an LP or convex QP improves for ever, or zero where there is none.
+
+    None where the program is too large to try, or the search fails.
+
+    Parameters
+    ----------
+    program : Program
+        Taken in the units that it is in.
+    """
+    from scipy.optimize import linprog
+
+    if program.A.nnz > PHASE_ONE_LIMIT:
+        return None
+    ways = directions(program)
+    cost = _sign(program) * ways.c
+    sizes = np.abs(cost[cost != 0])
+    if len(sizes) == 0:
+        return np.zeros(program.n_columns)
+    sure = True
+    equal = ways.row_lower == ways.row_upper
+    low, high = ~equal & np.isfinite(ways.row_lower), ~equal & np.isfinite(ways.row_upper)
+    sides = sp.vstack([-ways.A[low], ways.A[high]], format="csr")
+    for unit in {float(sizes.max()), max(float(sizes.min()), 1e-9 * float(sizes.max()))}:  # a small cost is one too
+        answer = linprog(
+            cost / unit,
+            A_ub=sides if sides.shape[0] else None,
+            b_ub=np.zeros(sides.shape[0]) if sides.shape[0] else None,
+            A_eq=ways.A[equal] if equal.any() else None,
+            b_eq=np.zeros(int(equal.sum())) if equal.any() else None,
+            bounds=np.column_stack([ways.lower, ways.upper]),
+            method="highs",
+            options={"time_limit": PHASE_ONE_SECONDS},
+        )
+        if answer.status == 0 and answer.fun < 0:
+            return np.asarray(answer.x, dtype=float)
+        sure &= answer.status == 0
+    return np.zeros(program.n_columns) if sure else None
+
+
 def phase_one(program: Program) -> tuple[Floats, Floats] | None:
     """Look for a point within all rows and bounds, integrality aside, and for the reason where there is none.
 
@@ -265,7 +345,6 @@ def phase_one(program: Program) -> tuple[Floats, Floats] | None:
         Row multipliers that prove infeasibility where x is not feasible (see `farkas_margin`).
     None where the program is too large to try, or the search fails or takes too long.
     """
-    import scipy.sparse as sp
     from scipy.optimize import linprog
 
     if program.A.nnz > PHASE_ONE_LIMIT or program.n_rows == 0 or program.n_columns == 0:

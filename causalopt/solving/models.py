@@ -24,18 +24,12 @@ from causalopt.errors import CausaloptWarning, DataError, SolverFailure, Unsuppo
 from causalopt.modeling.compile import compile_model
 from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program
 from causalopt.modeling.suffixes import load_duals
-from causalopt.solving.attempts import (
-    Trial,
-    limit_notes,
-    refusal,
-    solve_in_any_units,
-    unused_options,
-    verified_or_polished,
-    verified_result,
-)
+from causalopt.solving.attempts import far_number_notes, limit_notes, refusal, unused_options, verified_result
 from causalopt.solving.backend import Backend
+from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.trials import Trial, verified_or_polished
 from causalopt.solving.verify import Proof, Tolerances, Verification, settle_termination
 
 #: Component types that can be evaluated at a point, or hold no condition on it.
@@ -93,7 +87,7 @@ def solve_model(
     shown += limit_notes(backend, verified, check)
     for note in shown:
         warnings.warn(note, CausaloptWarning, stacklevel=4)
-    shown += trial.notes
+    shown += [*(far_number_notes(program) if program is not None else []), *trial.notes]
     if verified.x is not None:
         write_values(variables, verified.x)
     if program is not None:
@@ -110,11 +104,12 @@ def _answer(
     tolerances: Tolerances | None,
     ledger: Ledger,
 ) -> Trial:
-    """Hand over the model itself; where its answer does not hold, or it has numbers to read as infinite, its program."""
+    """Hand over the model itself; its program where that answer does not hold, or has numbers read as infinite."""
     notes: tuple[str, ...] = ()
     if program is None or not program.far_numbers:
         with _far_numbers_open(model) if program is None else nullcontext():
-            solution = settle_model(backend, model, variables, options)
+            method = "" if program is None else backend.methods(program, options)[0]
+            solution = settle_model(backend, model, variables, options, method)
         for phase, seconds in solution.seconds.items():
             ledger.add(phase, seconds)
         with ledger.phase("verify"):
@@ -230,9 +225,11 @@ def refuse_unchecked(model: Any) -> None:
             )
 
 
-def settle_model(backend: Backend, model: Any, variables: Sequence[Any], options: SolveOptions) -> Solution:
+def settle_model(
+    backend: Backend, model: Any, variables: Sequence[Any], options: SolveOptions, method: str = ""
+) -> Solution:
     """Solve a model; where the solver says "infeasible or unbounded", a solve without objective decides."""
-    solution = backend.solve_model(model, variables, options)
+    solution = backend.solve_model(model, variables, options, method)
     raw = solution.termination.raw
     if solution.termination.reason is not Reason.NO_SOLUTION or "nbounded" not in raw:
         return solution

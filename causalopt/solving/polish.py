@@ -1,4 +1,4 @@
-"""Newton steps on the active constraints: from an optimum to a few digits to one to all digits, with its multipliers."""
+"""Newton steps on the active constraints: from an optimum to a few digits to one to all digits, and multipliers."""
 
 from __future__ import annotations
 
@@ -135,18 +135,20 @@ class _Guess:
         """Mend the guess by a point and its multipliers, and return whether there was nothing to mend."""
         program, y = self.program, self.sign * multipliers
         reduced = self.sign * program.gradient(point) - program.transposed_product(y)
-        row = self._mended(self.row, program.A @ point, y, program.row_lower, program.row_upper, np.abs(y).max(initial=0))
-        scale = np.abs(self.sign * program.c).max(initial=0.0)
-        column = self._mended(self.column, point, reduced, program.lower, program.upper, scale)
+        terms = np.abs(program.gradient(point)) + abs(program.A).T @ np.abs(y)
+        row = self._mended(self.row, program.A @ point, y, program.row_lower, program.row_upper, 0.0)
+        column = self._mended(self.column, point, reduced, program.lower, program.upper, 1e-14 * terms)
         same = _equal(row, self.row) and _equal(column, self.column)
         self.row, self.column, self.x = row, column, np.clip(point, program.lower, program.upper)
         return same
 
     @staticmethod
-    def _mended(at: Floats, value: Floats, price: Floats, lower: Floats, upper: Floats, scale: float) -> Floats:
+    def _mended(
+        at: Floats, value: Floats, price: Floats, lower: Floats, upper: Floats, rounding: Floats | float
+    ) -> Floats:
         """Let go of bounds whose price has the wrong sign, and hold what is beyond one."""
         held = ~np.isnan(at) & (lower < upper)
-        wrong = held & np.where(at == lower, price < -1e-12 * scale, price > 1e-12 * scale)
+        wrong = held & np.where(at == lower, price < -rounding, price > rounding)
         at = np.where(wrong, np.nan, at)
         room = 1e-9 * np.maximum(1.0, np.abs(value))
         free = np.isnan(at) & ~wrong

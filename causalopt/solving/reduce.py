@@ -5,52 +5,21 @@
 - Bounds of integer columns become whole numbers: HiGHS answers wrongly where they are not.
 - Bounds that cross by no more than rounding are made to meet: solvers refuse them.
 - Fixed columns leave the quadratic form, where they would only look like negative curvature.
-- Columns, rows and objectives in very large or small units are rescaled by powers of two, since solvers' tolerances
-  are absolute; how far, says a `Scaling`.
+- Columns, rows and objectives in very large or small units are rescaled, see `causalopt.solving.scaling`.
 - A program whose rows fall into unconnected parts is split, and the parts are solved apart.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import enum
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
 
 from causalopt.modeling.program import Bools, Floats, Ints, ProblemClass, Program
 from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.units import GOOD_SCALE, column_units, in_units, power_of_two
-
-Step = Callable[[Solution], Solution]
-
-
-class Scaling(enum.StrEnum):
-    """In what units a program is solved; those that a solver's tolerances are in."""
-
-    FULL = "in moderate units"
-    """Columns, rows and objective are brought to about one. For programs whose bound is recomputed from multipliers."""
-    SHRINKING = "in units that only shrink"
-    """Only what makes a solver's tolerances mean less than the caller's: the solver's word on a bound then holds."""
-    NONE = "in the model's own units"
-
-    @classmethod
-    def order(cls, problem_class: ProblemClass) -> tuple[Scaling, ...]:
-        """Return which to try in turn for a class of programs.
-
-        Parameters
-        ----------
-        problem_class : ProblemClass
-            Full units come first where a bound can be recomputed, last where it is the solver's word.
-        """
-        certifiable = problem_class in (ProblemClass.LP, ProblemClass.CONVEX_QP)
-        return (cls.FULL, cls.NONE) if certifiable else (cls.SHRINKING, cls.NONE, cls.FULL)
-
-
-#: How far beyond a bound solvers leave a column.
-SOLVERS_TOLERANCE = 1e-6
+from causalopt.solving.scaling import Scaling, Step, in_units_of
 
 #: Programs with more parts than this are solved whole: a solver call has a cost of its own.
 MOST_PARTS = 1000
@@ -66,13 +35,19 @@ class Restore:
         One for each reduction that changes solutions, in the order of the reductions.
     unit : (n,) array or None
         The units that the reduced program measures columns in.
-    rescaled : bool
-        Whether columns, rows or the objective are in other units than before.
+    rescaled, opened : bool
+        Whether columns, rows or the objective are in other units than before; whether far bounds or sides are out.
     """
 
     steps: tuple[Step, ...]
     unit: Floats | None = None
     rescaled: bool = False
+    opened: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether a solver's tolerances, or its numbers, are others than in the program itself."""
+        return self.rescaled or self.opened
 
     def __call__(self, solution: Solution) -> Solution:
         """Map a solution back."""
@@ -102,35 +77,8 @@ def reduce(program: Program, scaling: Scaling | None = None) -> tuple[Program, R
     for reduction in (_idle_rows_out, _singletons_to_bounds, _whole_bounds, _close_crossings, _fixed_out_of_quadratic):
         program, step = reduction(program)
         steps += [] if step is None else [step]
-    if scaling is Scaling.NONE:
-        return program, Restore(tuple(steps))
-    before, most = len(steps), np.inf if scaling is Scaling.FULL else 1.0
-    unit = column_units(program)
-    unit = None if unit is None else np.minimum(unit, most)
-    if unit is not None and (unit != 1.0).any():
-        own = program
-        program = in_units(program, unit)
-        steps.append(partial(_in_old_units, own, unit))
-    for rescale in (_rescale_rows, _rescale_objective):
-        program, step = rescale(program, most)
-        steps += [] if step is None else [step]
-    return program, Restore(tuple(steps), unit, rescaled=len(steps) > before)
-
-
-def _in_old_units(own: Program, unit: Floats, solution: Solution) -> Solution:
-    """Return to the columns' own units; what is beyond a bound by no more than a solver's tolerance is put on it."""
-    if solution.x is None:
-        return solution
-    x = solution.x * unit
-    beyond = np.maximum(own.lower - x, x - own.upper)
-    near = (beyond > 0) & (beyond <= SOLVERS_TOLERANCE * unit)
-    if not near.any():
-        return solution.replace(x=x)
-    inside = np.where(near, np.clip(x, own.lower, own.upper), x)
-    objective = solution.objective
-    if objective is not None:
-        objective += own.objective(inside) - own.objective(x)
-    return solution.replace(x=inside, objective=objective)
+    scaled = in_units_of(program, scaling)
+    return scaled.program, Restore((*steps, *scaled.steps), scaled.unit, scaled.rescaled, scaled.opened)
 
 
 def has_crossed_bounds(program: Program) -> bool:
@@ -270,56 +218,6 @@ def _fixed_out_of_quadratic(program: Program) -> tuple[Program, Step | None]:
         constant=program.constant + 0.5 * float(x @ moved),
     )
     return reduced, None  # x and the row multipliers are the same
-
-
-def _rescale_rows(program: Program, most: float) -> tuple[Program, Step | None]:
-    """Bring rows to about one, but for those that are larger than that where units may be at most `most`."""
-    if program.A.nnz == 0 or (
-        np.abs(program.A.data).min() >= GOOD_SCALE[0] and np.abs(program.A.data).max() <= GOOD_SCALE[1]
-    ):
-        return program, None
-    largest = abs(program.A).max(axis=1).toarray().ravel()
-    bad = (largest > 0) & ((largest < GOOD_SCALE[0]) | ((largest > GOOD_SCALE[1]) & (most > 1.0)))
-    if not bad.any():
-        return program, None
-    factor = np.ones(program.n_rows)
-    factor[bad] = 1.0 / power_of_two(largest[bad])
-    reduced = program.replace(
-        A=sp.csr_matrix(sp.diags_array(factor) @ program.A),
-        row_lower=program.row_lower * factor,
-        row_upper=program.row_upper * factor,
-    )
-
-    def restore(solution: Solution) -> Solution:
-        def back(multipliers: Floats | None) -> Floats | None:
-            return None if multipliers is None else multipliers * factor
-
-        return solution.replace(row_dual=back(solution.row_dual), farkas=back(solution.farkas))
-
-    return reduced, restore
-
-
-def _rescale_objective(program: Program, most: float) -> tuple[Program, Step | None]:
-    largest = float(np.abs(program.c).max(initial=0.0))
-    if program.Q is not None:
-        largest = max(largest, float(np.abs(program.Q.data).max(initial=0.0)))
-    if largest == 0.0 or GOOD_SCALE[0] <= largest <= GOOD_SCALE[1] or (largest > 1.0 and most <= 1.0):
-        return program, None
-    factor = 1.0 / float(power_of_two(np.array([largest]))[0])
-    reduced = program.replace(
-        c=program.c * factor,
-        Q=None if program.Q is None else program.Q * factor,
-        constant=program.constant * factor,
-    )
-
-    def restore(solution: Solution) -> Solution:
-        return solution.replace(
-            objective=None if solution.objective is None else solution.objective / factor,
-            bound=None if solution.bound is None else solution.bound / factor,
-            row_dual=None if solution.row_dual is None else solution.row_dual / factor,
-        )
-
-    return reduced, restore
 
 
 def parts(program: Program) -> list[tuple[Ints, Ints]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 
-from causalopt.modeling.program import Floats, ProblemClass, Program
+from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
+from causalopt.solving.certificate import directions
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import is_feasible
+from causalopt.solving.verify import improves_for_ever, is_feasible
 
 #: SCIP takes 1e20 for infinite, and calls a point out there the optimum of an unbounded nonconvex program.
 FAR_OUT = 1e9
@@ -47,9 +47,9 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
         return solution
     unbounded = _says_unbounded(solution)
     if (convex or nonconvex) and (unbounded or solution.termination.has_solution):
-        directions = _directions(program)
-        ray = ask(backend, directions, options, backend.methods(directions, options)[0])
-        improves = ray.x is not None and _improves(directions, ray.x)
+        ways = directions(program)
+        ray = ask(backend, ways, options, backend.methods(ways, options)[0])
+        improves = ray.x is not None and improves_for_ever(ways, ray.x)
         unbounded = improves or (unbounded and nonconvex)  # a nonconvex program may fall without such a direction
     if unbounded:
         return second.replace(termination=Termination(Reason.UNBOUNDED, raw=raw), x=None, row_dual=None)
@@ -60,37 +60,3 @@ def settle(program: Program, backend: Backend, options: SolveOptions, solution: 
 
 def _says_unbounded(solution: Solution) -> bool:
     return solution.termination.reason is Reason.UNBOUNDED or "unbounded" in solution.termination.raw.lower()
-
-
-def _directions(program: Program) -> Program:
-    """Return the program of the best direction in which one can go for ever without leaving the constraints.
-
-    Where the program is convex that is the LP of directions without curvature, else the steepest curve downwards.
-    """
-    A, c, q = program.A, program.c, None
-    low, high = np.isfinite(program.row_lower), np.isfinite(program.row_upper)
-    row_lower, row_upper = np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf)
-    if program.problem_class is ProblemClass.NONCONVEX_QP:
-        c, q = np.zeros(program.n_columns), program.Q
-    elif program.Q is not None:
-        A = sp.vstack([A, program.Q + sp.tril(program.Q, -1).T], format="csr")
-        flat = np.zeros(program.n_columns)
-        row_lower, row_upper = np.concatenate([row_lower, flat]), np.concatenate([row_upper, flat])
-    return program.replace(
-        c=c,
-        A=A,
-        row_lower=row_lower,
-        row_upper=row_upper,
-        lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
-        upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
-        Q=q,
-        constant=0.0,
-        rows=(),
-    )
-
-
-def _improves(directions: Program, x: Floats) -> bool:
-    """Whether a direction can be gone for ever, and improves the objective on the way; both recomputed."""
-    gain = directions.objective(x) * (1.0 if directions.maximize else -1.0)
-    cost = directions.c if directions.Q is None else directions.Q.data
-    return is_feasible(directions, x) and gain > 1e-6 * float(np.abs(cost).max(initial=0.0))

@@ -46,7 +46,7 @@ def column_units(program: Program) -> Floats | None:
     rows = _rows_without_integers(program)
     unit, size = _units_by_rows(rows, program.n_columns)
     known = np.zeros(program.n_columns, dtype=bool)
-    known[program.A.indices] = True
+    known[rows.indices] = True
     if not program.integer.any():
         unit *= _common_unit(program, rows, size)
     if program.Q is not None and program.Q.nnz:
@@ -92,6 +92,8 @@ def _looks_odd(program: Program) -> bool:
     if len(typical) and (typical.max() < low or (len(asked) and typical.max() > high)):
         return True
     return _some_column_is_small(program.A, largest)
+
+
 def _some_column_is_small(matrix: Any, largest: Floats, block: int = 1 << 20) -> bool:
     """Return whether a column's entries are all small beside the largest of their rows."""
     limit = GOOD_SCALE[0] * largest

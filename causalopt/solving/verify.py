@@ -11,7 +11,15 @@ import numpy as np
 
 from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program, symmetric_product
 from causalopt.solving.branching import proven_bound
-from causalopt.solving.certificate import complementary, dual_bound, farkas_margin, phase_one, recovered_multipliers
+from causalopt.solving.certificate import (
+    complementary,
+    directions,
+    dual_bound,
+    farkas_margin,
+    improving_ray,
+    phase_one,
+    recovered_multipliers,
+)
 from causalopt.solving.result import Reason, Solution, Termination
 from causalopt.solving.units import column_units, in_units
 
@@ -212,14 +220,13 @@ def verify(
     # Where columns are in millionths or millions, tolerances may mean little in their own units: both have to hold.
     also, in_moderate_units = _verify_point(in_units(program, unit), solution, x / unit, gap, tolerances)
     if _says_less(also, in_moderate_units, verified, check):
-        absolute = {"row_violation": check.row_violation, "bound_violation": check.bound_violation}
-        return also, dataclasses.replace(in_moderate_units, **absolute)
+        return also, dataclasses.replace(
+            in_moderate_units, row_violation=check.row_violation, bound_violation=check.bound_violation
+        )
     return verified, check
 
 
-def _says_less(
-    a: Solution, a_check: Verification, b: Solution, b_check: Verification
-) -> bool:
+def _says_less(a: Solution, a_check: Verification, b: Solution, b_check: Verification) -> bool:
     """Whether one verdict on a solution promises less than another."""
 
     def promise(solution: Solution, check: Verification) -> tuple[bool, bool, bool, float, float]:
@@ -307,7 +314,45 @@ def _verify_without_solution(program: Program, solution: Solution) -> Verificati
     if reason is Reason.UNBOUNDED and _is_bounded(program):
         problem = "unbounded was claimed, but every column with a cost has finite bounds where its cost improves"
         return Verification(problems=(problem,))
+    if reason is Reason.UNBOUNDED and program.problem_class in (ProblemClass.LP, ProblemClass.CONVEX_QP):
+        return _look_for_a_ray(program)
     return Verification(proof=Proof.CLAIMED)
+
+
+def improves_for_ever(directions: Program, x: Floats) -> bool:
+    """Whether a direction can be gone for ever, and improves the objective on the way; both recomputed.
+
+    Parameters
+    ----------
+    directions : Program
+        See `causalopt.solving.certificate.directions`.
+    x : (n,) array
+        The direction.
+    """
+    gain = directions.objective(x) * (1.0 if directions.maximize else -1.0)
+    terms = float(np.abs(directions.c) @ np.abs(x))
+    if directions.Q is not None:
+        terms += float(np.abs(x) @ symmetric_product(abs(directions.Q), np.abs(x)))
+    return is_feasible(directions, x) and gain > 1e-6 * terms
+
+
+def _look_for_a_ray(program: Program) -> Verification:
+    """Prove a claim of unbounded by a point and a direction that improves for ever, or refute it: there is none."""
+    unit = column_units(program)
+    unit = np.ones(program.n_columns) if unit is None else unit
+    measured = in_units(program, unit) if (unit != 1.0).any() else program
+    ray = improving_ray(measured)
+    if ray is None:
+        return Verification(proof=Proof.CLAIMED)
+    if not ray.any():
+        return Verification(problems=("unbounded was claimed, but no direction improves for ever",))
+    own = ray * unit
+    if not improves_for_ever(directions(program), own / np.abs(own).max()):
+        return Verification(proof=Proof.CLAIMED)
+    found = phase_one(measured)
+    x = np.zeros(program.n_columns) if found is None else found[0] * unit
+    proven = is_feasible(program, np.clip(x, program.lower, program.upper))
+    return Verification(proof=Proof.CERTIFIED if proven else Proof.CLAIMED)
 
 
 def _is_bounded(program: Program) -> bool:

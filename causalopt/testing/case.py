@@ -31,6 +31,7 @@ FAMILIES = (
     "mixed-integer quadratic",
     "nonconvex",
     "badly scaled",
+    "wide numbers",
     "empty rows and columns",
     "fixed variables",
     "limits",

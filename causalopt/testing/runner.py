@@ -17,7 +17,7 @@ from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Ability, Backend, backend_names, get_backend, load_backend
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.result import Limit, Reason, Result
-from causalopt.testing import behaviour, integer, linear, nonconvex, quadratic, scaling
+from causalopt.testing import behaviour, integer, linear, nonconvex, quadratic, scaling, wide
 from causalopt.testing.case import FAMILIES, Case
 from causalopt.testing.contract import Recorder
 
@@ -106,7 +106,9 @@ def all_cases() -> tuple[Case, ...]:
     >>> len(all_cases()) >= 80
     True
     """
-    cases = [case for module in (linear, integer, quadratic, nonconvex, scaling, behaviour) for case in module.cases()]
+    cases = [
+        case for module in (linear, integer, quadratic, nonconvex, scaling, wide, behaviour) for case in module.cases()
+    ]
     return tuple(sorted(cases, key=lambda case: FAMILIES.index(case.family)))
 
 

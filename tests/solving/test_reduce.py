@@ -12,8 +12,9 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.reduce import GOOD_SCALE, MOST_PARTS, has_crossed_bounds, join, part, parts, reduce
+from causalopt.solving.reduce import MOST_PARTS, has_crossed_bounds, join, part, parts, reduce
 from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.solving.units import GOOD_SCALE
 from causalopt.solving.verify import Proof, objective_scale, verify
 
 HIGHS = HighsBackend()

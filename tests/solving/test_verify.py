@@ -245,7 +245,8 @@ def test_a_solvers_bound_stays_where_it_says_more_than_ours():
     ],
 )
 def test_without_a_solution_the_check_says_who_vouches_for_the_status(reason, proof):
-    verified, check = verify(LINEAR.replace(lower=np.full(3, -np.inf)), Solution(Termination(reason)))
+    program = LINEAR.replace(lower=np.full(3, -np.inf), integer=np.array([True, False, False]))
+    verified, check = verify(program, Solution(Termination(reason)))
     assert (check.proof, check.passed, verified.termination.reason) == (proof, True, reason)
     assert str(check) == f"no solution to check; the status is {proof}"
 
@@ -270,7 +271,18 @@ def test_a_claim_of_unbounded_is_refused_where_bounds_of_columns_refute_it(c, lo
     for column in np.flatnonzero(program.c if Q is None else program.gradient(np.ones(2))):
         freed = program.replace(lower=np.where(np.arange(2) == column, -INF, program.lower))
         freed = freed.replace(upper=np.where(np.arange(2) == column, INF, freed.upper))
-        assert verify(freed, UNBOUNDED)[1].proof is Proof.CLAIMED
+        assert verify(freed, UNBOUNDED)[1].proof is (Proof.CERTIFIED if Q is None else Proof.CLAIMED)
+
+
+@pytest.mark.parametrize("price", [1.0, 1e-3])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_a_claim_of_unbounded_is_proven_by_a_point_and_a_direction_or_refuted_where_there_is_none(price, unit):
+    rows = np.array([[1.0, -1.0], [1.0, 0.0]]) * unit
+    program = Program.from_arrays([-price * unit, unit], rows, [-INF, 1.0], [4.0, INF])  # down x and y together
+    assert "no direction improves" in refusal(program, UNBOUNDED)
+    assert verify(program.replace(c=np.array([-unit, (1 - price) * unit])), UNBOUNDED)[1].proof is Proof.CERTIFIED
+    nowhere = program.replace(c=np.array([-unit, 0.0]), row_lower=np.array([-INF, 1.0]), upper=np.full(2, 0.5 / unit))
+    assert not verify(nowhere, UNBOUNDED)[1].passed
 
 
 def test_a_bound_that_solvers_take_for_infinite_does_not_refute_a_claim_of_unbounded():

@@ -1,7 +1,7 @@
 """Small programs with the numbers of other people's models, and their optima in exact fractions.
 
-Wide but finite boxes, right sides that stand for "no limit" or are left over from rounding, big M, penalties, epigraphs,
-columns and rows in units of their own: in one program or another every number is between 1e-18 and 1e30.
+Wide but finite boxes, right sides that stand for "no limit" or are left over from rounding, big M, penalties,
+epigraphs, columns and rows in units of their own: in one program or another there is every size from 1e-18 to 1e30.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ class _Draft:
         )  # fmt: skip
 
     def with_room(self) -> _Draft:
-        """Return the program with each right side further out by a thousandth part of its row's entries."""
-        room = 1e-3 * np.maximum(np.abs(self.A).max(axis=1), np.where(np.isfinite(self.row_lower), np.abs(self.row_lower), 0))
+        """Return the program with each right side further out by what rounding may have done to it."""
+        room = 1e-10 * np.maximum(
+            np.abs(self.A).max(axis=1), np.where(np.isfinite(self.row_lower), np.abs(self.row_lower), 0)
+        )
         return dataclasses.replace(self, row_lower=self.row_lower - room, row_upper=self.row_upper + room)
 
     def add_column(self, cost, lower, upper, entries=()):
@@ -94,10 +96,13 @@ def instance(kind: str, seed: int) -> Instance:
         last = [twist.__name__.strip("_") for twist in _UNITS if rng.random() < 0.25 and twist(draft, rng)]
         if not applied and not last:
             continue
-        value = optimum(draft.program())
-        if value == INFEASIBLE and (rng.random() < 0.8 or optimum(draft.with_room().program()) != INFEASIBLE):
+        value, beside = optimum(draft.program()), optimum(draft.with_room().program())
+        if value == INFEASIBLE and (beside != INFEASIBLE or rng.random() < 0.8):
             continue
-        return Instance(f"{kind} {seed} ({', '.join(applied + last)})", draft.program(), value, draft.unit)
+        made = Instance(f"{kind} {seed} ({', '.join(applied + last)})", draft.program(), value, draft.unit)
+        if value not in (INFEASIBLE, UNBOUNDED) and (isinstance(beside, str) or made.wrong(float(beside))):
+            continue
+        return made
     raise AssertionError("no instance in a hundred draws")
 
 
@@ -115,7 +120,9 @@ def _base(kind: str, rng: np.random.Generator) -> _Draft:
     quadratic = None
     if "Q" in kind:
         root = rng.integers(-2, 3, (n, n)).astype(float)
-        quadratic = root.T @ root + np.diag(rng.integers(1, 3, n)) if rng.random() < 0.6 else np.diag(rng.integers(1, 5, n))
+        quadratic = (
+            root.T @ root + np.diag(rng.integers(1, 3, n)) if rng.random() < 0.6 else np.diag(rng.integers(1, 5, n))
+        )
     maximize = bool(rng.random() < 0.3)
     return _Draft(
         c=rng.integers(-9, 10, n).astype(float),
@@ -133,7 +140,9 @@ def _base(kind: str, rng: np.random.Generator) -> _Draft:
 def _wide_box(d: _Draft, rng) -> bool:
     """Bounds that are finite and far away, one size for all or one for each."""
     columns = np.flatnonzero(~d.integer & (rng.random(len(d.c)) < 0.8))
-    sizes = 10.0 ** (rng.uniform(3, 19, len(columns)) if rng.random() < 0.5 else np.full(len(columns), rng.integers(3, 31)))
+    sizes = 10.0 ** (
+        rng.uniform(3, 19, len(columns)) if rng.random() < 0.5 else np.full(len(columns), rng.integers(3, 31))
+    )
     d.upper[columns] = sizes
     if rng.random() < 0.5:
         d.lower[columns] = -sizes
