@@ -192,27 +192,24 @@ class Program:
         (array([inf]), 1)
         """
         changes: dict[str, Any] = {}
-        count = 0
         for kind in ("", "row_"):
             low, high = getattr(self, f"{kind}lower"), getattr(self, f"{kind}upper")
-            beyond = np.flatnonzero((low >= INFINITE) | (high <= -INFINITE))
-            if len(beyond):
-                k = int(beyond[0])
-                asked = f"at least {low[k]:g}" if low[k] >= INFINITE else f"at most {high[k]:g}"
-                raise DataError(
-                    f"{self._name(k, row=bool(kind))} has to be {asked}, and numbers of {INFINITE:g} or more count as "
-                    "infinite. Measure it in a larger unit, or leave the bound out."
-                )
-            for name, far, none in (
-                (f"{kind}lower", low <= -INFINITE, -np.inf),
-                (f"{kind}upper", high >= INFINITE, np.inf),
-            ):
-                values = getattr(self, name)
-                finite = far & (values != none)
-                if finite.any():
-                    changes[name] = np.where(finite, none, values)
-                    count += int(finite.sum())
+            if len(low) and (low.max() >= INFINITE or high.min() <= -INFINITE):
+                raise DataError(self._asks_for_infinity(low, high, row=bool(kind)))
+            for name, values, sign in ((f"{kind}lower", low, -1.0), (f"{kind}upper", high, 1.0)):
+                far = values <= -INFINITE if sign < 0 else values >= INFINITE
+                if np.count_nonzero(far) > np.count_nonzero(values == sign * np.inf):
+                    changes[name] = np.where(far, sign * np.inf, values)
+        count = sum(int((getattr(self, name) != values).sum()) for name, values in changes.items())
         return self.replace(**changes, far_numbers=count) if changes else self
+
+    def _asks_for_infinity(self, low: Floats, high: Floats, *, row: bool) -> str:
+        k = int(np.flatnonzero((low >= INFINITE) | (high <= -INFINITE))[0])
+        asked = f"at least {low[k]:g}" if low[k] >= INFINITE else f"at most {high[k]:g}"
+        return (
+            f"{self._name(k, row=row)} has to be {asked}, and numbers of {INFINITE:g} or more count as infinite. "
+            "Measure it in a larger unit, or leave the bound out."
+        )
 
     def _name(self, position: int, *, row: bool) -> str:
         """Return what the model calls a row or column, its number where there is no model."""
