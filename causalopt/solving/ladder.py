@@ -18,8 +18,8 @@ from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Solution, Termination
 from causalopt.solving.scaling import Scaling, Step
 from causalopt.solving.settle import settle
-from causalopt.solving.trials import Trial, better, usefulness, verified_or_polished
-from causalopt.solving.verify import Proof, Tolerances, verify
+from causalopt.solving.trials import LAST_DIGITS, Trial, better, usefulness, verified_or_polished
+from causalopt.solving.verify import Proof, Tolerances, objective_scale, verify
 
 
 def solve_in_any_units(
@@ -115,6 +115,10 @@ def _with_exact_columns(
             problem = f"with its whole values the program is {part.verified.termination.reason}"
             return dataclasses.replace(trial, check=dataclasses.replace(trial.check, problems=(problem,)))
         return trial
+    value, best = trial.check.objective or 0.0, part.check.objective or 0.0
+    room = LAST_DIGITS * objective_scale(program, x, value)[0]
+    if part.check.scaled_violation > max(trial.check.scaled_violation, 1e-12) and abs(best - value) <= room:
+        return trial  # the difference is what the other point gains by being farther beyond a row
     solution = trial.solution.replace(x=part.verified.x, objective=part.check.objective)
     return Trial(solution, *verify(program, solution, gap=options.gap, tolerances=tolerances))
 

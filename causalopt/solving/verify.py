@@ -417,8 +417,13 @@ def _prove(
     if proof is not None:
         candidates = chain([proof], (complementary(program, x, y) for y in [proof]), candidates)
     best: tuple[float, float] | None = None
+    direction = -1.0 if program.maximize else 1.0
     for multipliers in candidates:
         candidate = dual_bound(program, x, multipliers)
+        if direction * (candidate[0] - value) > target * scale + rounding:
+            # No point is as good as this one claims to be: it gains by being beyond a row or bound.
+            best, proof = candidate, multipliers
+            break
         if best is None or proven(*candidate) or distance(candidate) < distance(best):
             best, proof = candidate, multipliers
         if proven(*best):
@@ -434,7 +439,6 @@ def _prove(
         problem = f"optimal was claimed, but multipliers leave a gap of {gap:.1e} and a dual residual of {residual:.1e}"
         return dataclasses.replace(certified, problems=(*check.problems, problem)), proof
     # Of two bounds keep the one that says more; a certified one is not worth having where it says nothing.
-    direction = -1.0 if program.maximize else 1.0
     weaker = check.bound is not None and direction * (check.bound - bound) > 0
     return (check, proof) if weaker or residual > largest_residual or not np.isfinite(bound) else (certified, proof)
 
