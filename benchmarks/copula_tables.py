@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from causalopt.cli import show
-from causalopt.inference.bootstrap_simulation import simulate, tables
+from causalopt.problems.copula.bootstrap.simulation import simulate, tables
 
 #: Growth that turns 2018 GDP into a prediction of 2019 GDP; fitted to the paper's row, see REFERENCE.md.
 GROWTH = 1.0725

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import causalopt as co
 from causalopt.modeling.program import Floats, Program
-from causalopt.problems.balance_elastic import Elastic, Part, parts
+from causalopt.problems.balance.elastic import Elastic, Part, parts
 from causalopt.solving.elastic import least_relaxation
 
 

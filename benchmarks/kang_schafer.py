@@ -49,7 +49,7 @@ def draw(seed: int, n: int = 1000) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 def one_set(seed: int) -> list[tuple[object, ...]]:
     """Weigh one data set in every way, and estimate with every estimator."""
     import causalopt as co
-    from causalopt.inference import propensity as ps
+    from causalopt.problems.factorial import propensity as ps
 
     u, x, responds, y = draw(seed)
     one = responds == 1

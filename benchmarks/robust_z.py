@@ -23,7 +23,7 @@ from rich.table import Table
 
 import causalopt as co
 from benchmarks.lane import median_seconds
-from causalopt.problems.robust_z_result import RobustZSide
+from causalopt.problems.robust.z.result import RobustZSide
 from causalopt.solving.backend import installed_backends
 
 DATA = Path(os.environ.get("CAUSALOPT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

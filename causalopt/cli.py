@@ -1,6 +1,6 @@
 """The command line: one command a question, and `causalopt solvers`, `replay`, `export`, `demo` and `bench`.
 
-Each command is a module of `causalopt.commands`, loaded when it is asked for.
+Each problem's command stands in its folder, the others in `causalopt.console`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from causalopt.bench.commands import app as bench_app
-from causalopt.commands import balance, bootstrap, factorial, replay, robust_z, showing, solvers, synth
-from causalopt.commands.arguments import command
+from causalopt.console import replay, showing, solvers
+from causalopt.console.arguments import command
+from causalopt.problems.balance import command as balance
+from causalopt.problems.copula.bootstrap import command as bootstrap
+from causalopt.problems.factorial import command as factorial
+from causalopt.problems.robust.z import command as robust_z
+from causalopt.problems.synthetic_control import command as synth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +89,7 @@ def demo(
     """Estimate the effect of a job training programme from survey controls, and compare with the experiment."""
     from causalopt import basis
     from causalopt.datasets import NSW_EXPERIMENTAL_BENCHMARK, nsw_with_cps_controls
-    from causalopt.problems.balance import balance as weigh
+    from causalopt.problems.balance.problem import balance as weigh
     from causalopt.solving.catalogue import solvers as catalogue
     from causalopt.solving.result import seconds
 

@@ -11,7 +11,7 @@ import pytest
 
 import causalopt
 import causalopt as co
-from causalopt.inference.bootstrap_result import BootstrapResult
+from causalopt.problems.copula.bootstrap.result import BootstrapResult
 from causalopt.solving.attempts import as_result
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
 from causalopt.solving.verify import Proof, Verification, verify

@@ -11,16 +11,18 @@ LAYERS = (
     {"errors"},
     {"modeling"},
     {"solving"},
-    {"fastpaths", "basis", "diagnostics", "datasets", "plots", "plots_range", "plots_style"},
-    {"inference"},
+    {"basis", "datasets", "algorithms"},
+    {"study"},
+    {"plotting"},
+    {"console"},
+    {"bench", "testing"},
     {"problems"},
-    {"testing", "bench", "commands"},
     {"cli"},
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
 #: What may import from a higher layer inside a function: who solves a problem, or is handed one, on the way.
-UPWARD_INSIDE_FUNCTIONS = {("inference", "problems")}
+UPWARD_INSIDE_FUNCTIONS = {("console", "bench"), ("console", "problems")}
 
 SOLVERS = {"highspy", "pyscipopt", "gurobipy", "cplex", "ortools"}
 
@@ -105,6 +107,16 @@ def test_at_module_level_nothing_imports_from_a_higher_layer():
     assert upward("module") == []
 
 
+def test_at_module_level_no_problem_imports_another():
+    crossing = {
+        (module, target)
+        for module, imported in IMPORTS.items()
+        for target in imported["module"]
+        if unit(module) == unit(target) == "problems" and module.split(".")[2:3] != target.split(".")[2:3]
+    }
+    assert crossing == set()
+
+
 def test_inside_functions_only_those_named_import_from_a_higher_layer():
     found = {(unit(module), unit(target)) for module, target in upward("function") if unit(target)}
     assert found == UPWARD_INSIDE_FUNCTIONS
@@ -142,7 +154,7 @@ def test_a_backend_imports_nothing_above_solving():
 
 def test_the_order_is_that_of_the_contributing_guide():
     text = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
-    order = "`modeling` < `solving` < `fastpaths` < `inference` < `problems` < `bench`, `commands`, `cli`"
+    order = "`errors` < `modeling` < `solving` < `algorithms` < `study` < `plotting` < `console` < `bench` < `problems`"
     assert order in text
     named = [part.split("`")[1] for part in order.split("<")]
     assert [HEIGHT[name] for name in named] == sorted(HEIGHT[name] for name in named)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.problems.balance_frontier import Frontier
+from causalopt.problems.balance.frontier import Frontier
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 matplotlib.use("Agg")
@@ -17,10 +17,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib import colors  # noqa: E402
 
-from causalopt import plots_style  # noqa: E402
-from causalopt.inference import bootstrap_plot  # noqa: E402
-from causalopt.plots import FRONTIER_PICTURES, PICTURES  # noqa: E402
-from causalopt.problems import factorial_plots, robust_z_plot, synthetic_control_plot  # noqa: E402
+from causalopt.plotting import style as plots_style  # noqa: E402
+from causalopt.problems.balance.plot import FRONTIER_PICTURES, PICTURES  # noqa: E402
+from causalopt.problems.copula.bootstrap import plot as bootstrap_plot  # noqa: E402
+from causalopt.problems.factorial import plot as factorial_plots  # noqa: E402
+from causalopt.problems.robust.z import plot as robust_z_plot  # noqa: E402
+from causalopt.problems.synthetic_control import plot as synthetic_control_plot  # noqa: E402
 
 #: Result -> its pictures by kind.
 KINDS = {
@@ -411,8 +413,8 @@ def test_the_range_of_the_estimate_is_drawn_at_each_eta(results):
 
 
 def test_a_range_with_a_gap_or_without_limit_is_marked():
-    from causalopt.plots_range import draw_range
-    from causalopt.problems.synthetic_control_result import EffectRange
+    from causalopt.plotting.ranges import draw_range
+    from causalopt.problems.synthetic_control.result import EffectRange
 
     spans = [EffectRange(1.0, 2.0, 0.1, 0.0), EffectRange(0.5, 2.5, 0.2, 0.3)]
     ax = draw_range(plt.subplots()[1], spans, 1.5, "x", "y")
@@ -597,7 +599,7 @@ def test_every_module_of_pictures_loads_without_matplotlib():
     import sys
 
     modules = [PICTURES["love"].__module__, plots_style.__name__, bootstrap_plot.__name__, factorial_plots.__name__]
-    modules += [robust_z_plot.__name__, synthetic_control_plot.__name__, "causalopt.plots_range"]
+    modules += [robust_z_plot.__name__, synthetic_control_plot.__name__, "causalopt.plotting.ranges"]
     assert all(importlib.import_module(module) for module in modules)
     code = f"import sys, {', '.join(modules)}; print('matplotlib' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

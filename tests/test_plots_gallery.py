@@ -21,7 +21,7 @@ def test_the_page_shows_every_file_once_with_words_for_those_who_cannot_see_it()
 def test_the_page_names_every_kind_of_every_result():
     pytest.importorskip("matplotlib", reason="the kinds are those of the pictures")
     import causalopt as co
-    from causalopt.problems.balance_frontier import Frontier
+    from causalopt.problems.balance.frontier import Frontier
 
     owners = [
         co.BalanceResult, Frontier, co.RobustZCurve, co.BootstrapResult, co.FactorialResult, co.SyntheticControlResult

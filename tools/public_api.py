@@ -25,8 +25,8 @@ LISTING, STUB = ROOT / "tests" / "public_api.txt", ROOT / "causalopt" / "__init_
 MODULES = (
     "causalopt.basis",
     "causalopt.datasets",
-    "causalopt.inference.estimators",
-    "causalopt.problems.base",
+    "causalopt.study.designs.estimators",
+    "causalopt.solving.problem",
     "causalopt.solving.backend",
     "causalopt.solving.options",
     "causalopt.solving.result",

@@ -2,8 +2,10 @@
 
 from functools import partial
 
-from causalopt.bench.instances import balance, copula, robust_z
 from causalopt.bench.suite import Instance, Suite
+from causalopt.problems.balance import instances as balance
+from causalopt.problems.copula import instances as copula
+from causalopt.problems.robust.z import instances as robust_z
 
 COPULA = ("rlt", "convex", "mccormick", "rlt-dense", "quadratic")
 ROBUST = ("fractional", "qip", "feasibility", "ilp-grid")

@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from causalopt.bench.instances import assignment, balance
 from causalopt.bench.suite import Instance, Suite
+from causalopt.problems.assignment import instances as assignment
+from causalopt.problems.balance import instances as balance
 
 SUITE = Suite(
     name="overhead",

@@ -5,8 +5,12 @@ The simulation of Kang and Schafer with its 1000 data sets is `python -m benchma
 
 from functools import partial
 
-from causalopt.bench.instances import balance, copula, factorial, robust_z, synthetic_control
 from causalopt.bench.suite import Instance, Suite
+from causalopt.problems.balance import instances as balance
+from causalopt.problems.copula import instances as copula
+from causalopt.problems.factorial import instances as factorial
+from causalopt.problems.robust.z import instances as robust_z
+from causalopt.problems.synthetic_control import instances as synthetic_control
 
 ROBUST = ("highs", "scip", "gurobi", "parametric", "greedy")
 

@@ -2,8 +2,13 @@
 
 from functools import partial
 
-from causalopt.bench.instances import assignment, balance, copula, factorial, robust_z, synthetic_control
 from causalopt.bench.suite import Instance, Suite
+from causalopt.problems.assignment import instances as assignment
+from causalopt.problems.balance import instances as balance
+from causalopt.problems.copula import instances as copula
+from causalopt.problems.factorial import instances as factorial
+from causalopt.problems.robust.z import instances as robust_z
+from causalopt.problems.synthetic_control import instances as synthetic_control
 
 SUITE = Suite(
     name="smoke",

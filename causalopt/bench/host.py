@@ -38,9 +38,9 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, _entry_points, backend_names
 from causalopt.solving.isolate import IsolatedBackend
-from causalopt.solving.lane import Lane as SeveralPrograms
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Limit, Reason, Result, Termination
+from causalopt.solving.several import Lane as SeveralPrograms
 from causalopt.solving.verify import objective_scale
 
 #: Loaded by the launcher before it forks, so that no run pays for it.

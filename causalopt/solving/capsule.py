@@ -385,8 +385,8 @@ def _program_of(subject: Any, result: Result) -> tuple[Program, str, bool]:
 
 def _solved(capsule: Capsule, solver: str, options: SolveOptions, tolerances: Tolerances | None) -> Result:
     from causalopt.solving.dispatch import solve
-    from causalopt.solving.lane import Lane
     from causalopt.solving.result import Ledger
+    from causalopt.solving.several import Lane
 
     if capsule.tangents and options.start is None:
         lane = Lane(solver, capsule.formulation, options, tolerances, Ledger())

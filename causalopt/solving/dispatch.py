@@ -163,7 +163,7 @@ def _solve_problem(
     ledger.add("data", problem.data_seconds)
     name = problem.formulation_name(formulation)
     if (search := problem.search(name)) is not None:  # an answer that takes several programs
-        from causalopt.solving.lane import Lane
+        from causalopt.solving.several import Lane
 
         if isinstance(solver, Backend):
             raise OptionError("This answer takes several programs: name a registered solver, not a backend object.")

@@ -7,9 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from causalopt.bench.instances import balance
 from causalopt.bench.suite import Case, Instance, SkipInstance, Suite
 from causalopt.modeling.program import Program
+from causalopt.problems.balance import instances as balance
 
 
 def knapsack(known=True):

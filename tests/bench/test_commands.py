@@ -7,10 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from causalopt.bench import Run, Store, suite_names
-from causalopt.bench.instances import assignment, balance
 from causalopt.bench.peers import PEERS
 from causalopt.cli import app
 from causalopt.modeling.program import Program
+from causalopt.problems.assignment import instances as assignment
+from causalopt.problems.balance import instances as balance
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.verify import verify
 

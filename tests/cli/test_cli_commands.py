@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.commands.exits import Exit
-from causalopt.commands.reading import exact_numbers
+from causalopt.console.exits import Exit
+from causalopt.console.reading import exact_numbers
 from causalopt.solving.capsule import Capsule
 
 
@@ -319,7 +319,7 @@ def test_solvers_in_words_and_as_json(run):
 
 
 def test_solvers_without_one_that_works_is_exit_5(run, monkeypatch):
-    from causalopt.commands import solvers
+    from causalopt.console import solvers
 
     monkeypatch.setattr(solvers, "_try", lambda name: (False, "fails: it is haunted"))
     out = run("solvers")

@@ -11,9 +11,9 @@ import typer
 
 import causalopt as co
 from causalopt.cli import app
-from causalopt.commands.arguments import any_value, mapping, names, value_or_mapping
-from causalopt.commands.exits import Exit
-from causalopt.commands.reading import value_of
+from causalopt.console.arguments import any_value, mapping, names, value_or_mapping
+from causalopt.console.exits import Exit
+from causalopt.console.reading import value_of
 
 ROBUST = ["robust-z", "study.csv", "--outcome", "wage", "--treatment", "treat"]
 BOOTSTRAP = ["bootstrap", "study.csv", "--outcome", "wage", "--treatment", "treat", "--design"]
@@ -171,7 +171,7 @@ def test_an_existing_output_is_kept_unless_forced(run, study, folder):
     ],
 )
 def test_outputs_are_checked_before_anything_is_solved(run, study, folder, words, message, monkeypatch):
-    monkeypatch.setattr("causalopt.commands.balance.solve", lambda *_: pytest.fail("it solved"))
+    monkeypatch.setattr("causalopt.problems.balance.command.solve", lambda *_: pytest.fail("it solved"))
     out = run(*BALANCE, *words)
     assert out.exit_code == Exit.INPUT and message in said(out)
     assert [path.name for path in folder.iterdir()] == ["study.csv"]
@@ -181,7 +181,7 @@ def test_where_one_file_fails_none_appears(run, study, folder, monkeypatch):
     def fail(problem, answer):
         raise co.DataError("no model today")
 
-    monkeypatch.setattr("causalopt.commands.balance.program_of", fail)
+    monkeypatch.setattr("causalopt.problems.balance.command.program_of", fail)
     (folder / "w.csv").write_text("mine")
     out = run(*BALANCE, "--output", "w.csv", "--force", "--capsule", "c.capsule", "--export", "m.lp")
     assert out.exit_code == Exit.INPUT and "no model today" in said(out)
@@ -209,7 +209,7 @@ def test_an_explanation_that_cannot_be_found_leaves_the_message(run, study, monk
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("causalopt.problems.balance_explain.explanation", fail)
+    monkeypatch.setattr("causalopt.problems.balance.infeasible.explanation", fail)
     words = [*BALANCE, "--tolerance", "0", "--upper", "1.01"]
     out = run(*words)
     assert out.exit_code == Exit.INFEASIBLE and "InfeasibleError: No weights meet these tolerances" in said(out)
@@ -249,7 +249,7 @@ def test_refuted_failed_and_interrupted(run, study, folder, monkeypatch, error, 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("causalopt.commands.balance.solve", fail)
+    monkeypatch.setattr("causalopt.problems.balance.command.solve", fail)
     out = run(*BALANCE, "--output", "w.csv")
     assert out.exit_code == code and not (folder / "w.csv").exists()
     as_json = run(*BALANCE, "--json")
@@ -263,8 +263,8 @@ def test_what_ends_a_command_after_its_files_names_them(run, study, folder, monk
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("causalopt.commands.showing.show_explanation", fail)
-    monkeypatch.setattr("causalopt.commands.showing.explanation", fail)
+    monkeypatch.setattr("causalopt.console.showing.show_explanation", fail)
+    monkeypatch.setattr("causalopt.console.showing.explanation", fail)
     words = [*BALANCE, "--explain", "--force", "--output", "w.csv", "--capsule", "c.capsule"]
     for more in ([], ["--json"]):
         out = run(*words, *more)
@@ -320,7 +320,7 @@ def test_every_option_has_help_and_every_command_its_codes(run, name):
 
 
 def test_codes_in_help_docs_and_code_are_the_same():
-    from causalopt.commands.exits import EPILOG
+    from causalopt.console.exits import EPILOG
 
     codes = {str(int(code)) for code in Exit}
     assert set(re.findall(r"[:;] (\d+) ", EPILOG)) == codes

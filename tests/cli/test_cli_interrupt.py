@@ -161,7 +161,7 @@ def test_one_ctrl_c_ends_a_robust_test_by_a_solver_with_what_it_found(study, pai
 def test_ctrl_c_ends_a_computation_that_python_does_not_hear_of():
     script = (
         "import hashlib\n"
-        "from causalopt.commands.exits import failures\n"
+        "from causalopt.console.exits import failures\n"
         "with failures(False):\n"
         "    print('begun', flush=True)\n"
         "    hashlib.pbkdf2_hmac('sha256', b'', b'', 400_000_000)\n"  # minutes, and signals wait for its end
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_a_computation_that_python_does_not_hear_of():
 def test_ctrl_c_while_an_explanation_is_sought_leaves_the_message(as_json):
     script = (
         "import hashlib, causalopt as co\n"
-        "from causalopt.commands.exits import failures\n"
+        "from causalopt.console.exits import failures\n"
         "def search():\n"
         "    print('begun', file=open('/dev/stderr', 'w'), flush=True)\n"
         "    hashlib.pbkdf2_hmac('sha256', b'', b'', 400_000_000)\n"
@@ -212,7 +212,7 @@ def test_ctrl_c_while_an_explanation_is_sought_leaves_the_message(as_json):
 
 
 def test_a_solver_that_auto_turns_to_after_a_fast_path_runs_apart(run, study, monkeypatch):
-    from causalopt.problems import balance
+    from causalopt.problems.balance import problem as balance
     from causalopt.solving.isolate import IsolatedBackend
 
     words = ["balance", "study.csv", "--treatment", "treat", "--covariates", "age", "--json"]
@@ -232,9 +232,9 @@ def test_a_solver_that_auto_turns_to_after_a_fast_path_runs_apart(run, study, mo
 
 @pytest.mark.parametrize("command", ["synth", "balance", "factorial"])
 def test_ctrl_c_after_the_answer_keeps_it(run, study, panel, factorial, folder, monkeypatch, command):
-    from causalopt.problems.balance_result import BalanceResult
-    from causalopt.problems.factorial_result import FactorialResult
-    from causalopt.problems.synthetic_control_result import SyntheticControlResult
+    from causalopt.problems.balance.result import BalanceResult
+    from causalopt.problems.factorial.result import FactorialResult
+    from causalopt.problems.synthetic_control.result import SyntheticControlResult
 
     words, kind, method, fields = {
         "synth": (["panel.csv", "--unit", "state", "--time", "year", "--outcome", "sales", "--treated", "A",

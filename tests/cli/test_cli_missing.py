@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.commands.exits import Exit
-from causalopt.commands.missing import complete
+from causalopt.console.exits import Exit
+from causalopt.console.missing import complete
 from causalopt.solving.capsule import Capsule
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.commands.exits import Exit
-from causalopt.commands.reading import value_of
+from causalopt.console.exits import Exit
+from causalopt.console.reading import value_of
 
 BALANCE = ["--treatment", "treat", "--covariates", "age", "--json"]
 

@@ -11,9 +11,14 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.commands import arguments, balance, bootstrap, factorial, robust_z, synth
-from causalopt.commands.exits import Exit
-from causalopt.commands.wording import PYTHON_ONLY, Option, in_options, speaking_of
+from causalopt.console import arguments
+from causalopt.console.exits import Exit
+from causalopt.console.wording import PYTHON_ONLY, Option, in_options, speaking_of
+from causalopt.problems.balance import command as balance
+from causalopt.problems.copula.bootstrap import command as bootstrap
+from causalopt.problems.factorial import command as factorial
+from causalopt.problems.robust.z import command as robust_z
+from causalopt.problems.synthetic_control import command as synth
 
 COMMANDS = (balance.balance, bootstrap.bootstrap, factorial.factorial, robust_z.robust_z, synth.synth)
 RENAMED = {"basis", "calipers", "v"}
@@ -101,8 +106,9 @@ UNREACHED = {"n", "drop", "ax", "cardinality", "vary", "no_intercept", "l2"}
 
 def test_every_argument_that_a_message_names_is_an_option():
     package = Path(inspect.getfile(co)).parent
-    folders = [package / name for name in ("problems", "inference", "solving", "fastpaths")]
-    modules = [path for folder in folders for path in folder.glob("*.py")] + list(package.glob("*.py"))
+    folders = [package / name for name in ("problems", "study", "plotting", "solving", "algorithms")]
+    modules = [path for folder in folders for path in folder.rglob("*.py")] + list(package.glob("*.py"))
+    modules = [path for path in modules if path.name not in ("command.py", "instances.py")]
     named = {}
     for path in modules:
         for text in texts(path):

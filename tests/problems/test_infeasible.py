@@ -9,15 +9,15 @@ import pytest
 from match_cases import matchings
 
 import causalopt as co
-from causalopt.fastpaths import dual_newton
-from causalopt.problems.balance_elastic import Elastic, parts
-from causalopt.problems.balance_explain import collinear
-from causalopt.problems.factorial_explain import smallest_extra
-from causalopt.problems.matching import MatchGraph
-from causalopt.problems.matching_explain import blocking_table, deficient_units
+from causalopt.algorithms import dual_newton
+from causalopt.problems.balance.elastic import Elastic, parts
+from causalopt.problems.balance.infeasible import collinear
+from causalopt.problems.factorial.infeasible import smallest_extra
 from causalopt.solving.elastic import least_relaxation
 from causalopt.solving.verify import scaled_violations
 from causalopt.solving.words import rounded_down, rounded_up
+from causalopt.study.match_graph import MatchGraph
+from causalopt.study.too_few_pairs import blocking_table, deficient_units
 
 
 def explained(problem, solver="auto", **options):
@@ -123,7 +123,7 @@ def test_tolerances_between_groups_are_explained_by_pair():
 
 
 def test_a_large_problem_is_explained_only_when_asked(monkeypatch):
-    from causalopt.problems import balance_explain
+    from causalopt.problems.balance import infeasible as balance_explain
 
     monkeypatch.setattr(balance_explain, "PROMPT_ENTRIES", 10)
     x, t = shifted(by=4.0)
@@ -432,7 +432,7 @@ def test_a_synthetic_control_always_has_weights_whatever_the_constraints(which):
 
 
 def test_a_problem_without_terms_of_its_own_lists_its_rows():
-    from causalopt.problems.base import Problem
+    from causalopt.solving.problem import Problem
 
     rng = np.random.default_rng(0)
     problem = co.SyntheticControlProblem(pd.DataFrame(rng.normal(size=(8, 4)), columns=list("abcd")), "a", 5)

@@ -9,8 +9,8 @@ import pytest
 from match_cases import extremes, matchings
 
 import causalopt as co
-from causalopt.problems.robust_z_curve import curve
-from causalopt.problems.robust_z_result import p_value
+from causalopt.problems.robust.z.curve import curve
+from causalopt.problems.robust.z.result import p_value
 from causalopt.solving.verify import Proof
 from causalopt.solving.words import rounded_down, rounded_up
 

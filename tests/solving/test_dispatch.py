@@ -26,12 +26,12 @@ from causalopt.errors import (
 from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched
 from causalopt.modeling.costs import ArrayObjective
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.problems.base import Formulation, Problem
 from causalopt.solving import backend as registry
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import ENTRY_POINTS, Ability, License
 from causalopt.solving.dispatch import choose_backend, solve
 from causalopt.solving.options import SolveOptions
+from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Limit, Reason, Result, Solution, Termination, TimeLedger
 from causalopt.solving.verify import Proof
 

@@ -1,0 +1,1 @@
+"""Algorithms that two problems or more use."""

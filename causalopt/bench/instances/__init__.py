@@ -1,1 +1,0 @@
-"""Instances of the problems, one module a problem: real data, and generators with a planted optimum."""

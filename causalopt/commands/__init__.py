@@ -1,1 +1,0 @@
-"""The commands of `causalopt`: one module a command, and what they share."""

@@ -1,0 +1,80 @@
+"""`causalopt solvers`: which solvers are here and work, under which licence, and what is known against them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from causalopt.console import showing
+from causalopt.console.arguments import option
+from causalopt.console.exits import Exit
+from causalopt.errors import CausaloptError
+
+
+def solvers(as_json: Annotated[bool, option("Print JSON for other programs.", "--json")] = False) -> int:
+    """Show which solvers are installed and work, under which licence, and what is known against them.
+
+    Each installed solver solves one tiny program. Exit code 5: none works.
+    """
+    from causalopt.solving.catalogue import solvers as catalogue
+
+    rows = [{"solver": str(name), **row} for name, row in catalogue().to_dict("index").items()]
+    for row in rows:
+        row["works"], row["note"] = _try(row["solver"]) if row["installed"] else (False, "")
+    code = Exit.PROVEN if any(row["works"] for row in rows) else Exit.NO_SOLVER
+    if as_json:
+        showing.print_json({"command": "solvers", "schema": showing.SCHEMA, "exit_code": code, "solvers": rows})
+    else:
+        _show(rows, Console())
+    return code
+
+
+def _try(name: str) -> tuple[bool, str]:
+    """Solve min x, x >= 1; for a family of solvers, by those that are installed."""
+    from causalopt.modeling.program import Program
+    from causalopt.solving.attempts import solve_program
+    from causalopt.solving.backend import get_backend, load_backend
+    from causalopt.solving.options import SolveOptions
+
+    program = Program.from_arrays([1.0], [[1.0]], row_lower=1.0)
+    family = load_backend(name).tested_variants
+    works, failed = [], []
+    for candidate in [f"{name}:{variant}" for variant in family] or [name]:
+        try:
+            if solve_program(program, get_backend(candidate), SolveOptions()).is_optimal:
+                works.append(candidate)
+        except CausaloptError as error:
+            failed.append(f"{candidate} fails: {error}")
+    if family and works:
+        return True, f"write {name}:NAME, such as {' or '.join(works)}"
+    return bool(works), "; ".join(failed)
+
+
+def _show(rows: list[dict[str, Any]], console: Console) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("solver", "works", "version", "licence", "takes"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "solver")
+    for row in rows:
+        state = "yes" if row["works"] else "NO" if row["installed"] else "not installed"
+        table.add_row(row["solver"], state, row["version"], row["licence"], _short(row["classes"]))
+    console.print(table, highlight=False)
+    for row in rows:
+        notes = [
+            f"licence limits: {row['limits']}" if row["limits"] else "",
+            f"licence expires: {row['expires']}" if row["expires"] else "",
+            row["note"],
+            row["advisories"],
+        ]
+        if any(notes):
+            showing.show_facts({row["solver"]: "\n".join(f"- {note}" for note in notes if note)}, console)
+    console.print("\n'auto' takes an exact fast path of the problem, else the first open-source solver that takes it.")
+
+
+def _short(classes: str) -> str:
+    """Name the classes a solver takes in few words: all, or which."""
+    from causalopt.modeling.program import ProblemClass
+
+    taken = set(classes.split(", ")) if classes else set()
+    return "every class" if taken == set(ProblemClass) else classes

@@ -1,1 +1,0 @@
-"""Hand-written exact algorithms, one file an algorithm; their answers are verified like any solver's."""

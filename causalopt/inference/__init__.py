@@ -1,1 +1,0 @@
-"""From weights and designs to estimates, standard errors and intervals."""

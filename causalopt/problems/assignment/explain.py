@@ -1,0 +1,54 @@
+"""Assignments in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalopt.solving.words import Words, listing, plural, rounded_down, rounded_up
+
+if TYPE_CHECKING:
+    from causalopt.problems.assignment.result import AssignmentResult
+
+
+def assignment_words(result: AssignmentResult) -> Words:
+    """Return what an assignment says of itself."""
+    problem = result.problem
+    rows, columns = result.unmatched
+    least = "largest" if problem.maximize else "least"
+    solved = (
+        f"Pairs of {least} total cost were chosen among {plural(problem.graph.n_pairs, 'allowed pair')} of "
+        f"{plural(problem.n_rows, 'row')} and {plural(problem.n_columns, 'column')}, each used at most once."
+    )
+    answer = (
+        f"{plural(len(result.used), 'pair')} cost {result.total:.6g} in total. {plural(len(rows), 'row')} and "
+        f"{plural(len(columns), 'column')} are in no pair."
+    )
+    silent = (
+        "What it does not say: that the pairs are good ones, or that they are the only ones of this cost. Costs are "
+        "taken as given."
+    )
+    return Words(solved, (answer,), (_potentials(result),), silent)
+
+
+def _potentials(result: AssignmentResult) -> str:
+    duals = result.duals
+    if duals is None:
+        return ""
+    row, column, count = duals
+    parts = []
+    for name, potential in zip(result.problem.names, (row, column), strict=True):
+        if len(potential):
+            at = int(np.argmax(np.abs(potential.to_numpy())))
+            parts.append(f"{name} {potential.index[at]} ({potential.iloc[at]:.4g})")
+    counted, maximize = result.problem._counted, result.problem.maximize
+    text = (
+        f"A price stands behind each unit: no allowed pair costs {'more' if maximize else 'less'} than the prices of "
+        f"its two units{' and that of a pair' if counted else ''} together, and the pairs chosen cost just that. The "
+        f"largest: {listing(parts)}."
+    )
+    if not counted:
+        return text
+    bound = f"at most {rounded_up(count, 4)}" if maximize else f"at least {rounded_down(count, 4)}"
+    return f"{text} One more pair, where there is one, adds {bound} to the total: the price of a pair."

@@ -1,0 +1,15 @@
+"""Stable balancing weights: the problem, its data and rows, its answer and what is drawn and said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PUBLIC = ("BalanceProblem", "balance")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from causalopt.problems.balance import problem
+
+    return getattr(problem, name)

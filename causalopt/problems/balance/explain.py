@@ -1,0 +1,129 @@
+"""Balancing weights in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from causalopt.solving.words import Words, listing, plural
+from causalopt.study.estimates import LEAST_SIZE, SMALL_SIZE, effective_size
+
+if TYPE_CHECKING:
+    from causalopt.problems.balance.result import BalanceResult
+
+TARGETS = {
+    "ATT": "the treated",
+    "ATC": "the untreated",
+    "ATE": "the whole sample",
+    "population": "the target population",
+}
+LEAST = {
+    "l2": "the variance of the weights",
+    "l1": "the mean absolute deviation of the weights",
+    "linf": "the largest deviation of a weight",
+}
+#: The same where weights stay near others than equal ones.
+NEAREST = {
+    "l2": "the mean squared deviation of the weights",
+    "l1": "the mean absolute deviation of the weights",
+    "linf": "the largest deviation of a weight",
+}
+
+
+def words(result: BalanceResult) -> Words:
+    """Return what balancing weights say of themselves."""
+    problem = result.problem
+    groups = listing([f"{plural(g.size, 'unit')} (group {g.label})" for g in problem.groups])
+    solved = (
+        f"Weights on {groups} were chosen so that the means of {plural(len(problem.names), 'covariate function')} come "
+        f"within their tolerances of {TARGETS[problem.estimand]}, and {_least(result)} is least."
+    )
+    return Words(solved, (_sizes(result), _balance(result)), (_binding(result), _prices(result)), _silent(result))
+
+
+def _least(result: BalanceResult) -> str:
+    given, norm = result.problem._given, result.problem.norm
+    sampled, based = (given[name] is not None for name in ("sampling_weights", "base_weights"))
+    if not (sampled or based):
+        return LEAST[norm]
+    text = f"{NEAREST[norm]} from the {'base' if based else 'sampling'} weights"
+    return text + (", each square divided by the sampling weight," if sampled and norm == "l2" else "")
+
+
+def _sizes(result: BalanceResult) -> str:
+    sizes, table = result.effective_sample_size, result.problem.groups
+    kept = listing([f"{sizes[g.label]:,.1f} of {g.size:,} (group {g.label})" for g in table])
+    none = sum(int((np.abs(result._of(g)) <= 1e-7).sum()) for g in table)
+    text = (
+        f"Effective sample size: {kept}. So many equally weighted units would give a mean as precise, where outcomes "
+        "vary alike; the rest is the price of balance."
+    )
+    return text + (f" {plural(none, 'unit')} got no weight." if none else "") + _small(result)
+
+
+def _small(result: BalanceResult) -> str:
+    w, codes = result.weights.to_numpy(), result.problem._codes
+    sizes = {label: effective_size(w[codes == k]) for k, label in enumerate(result.problem.levels)}
+    small = [f"{size:.3g} (group {label})" for label, size in sizes.items() if size < SMALL_SIZE]
+    if not small:
+        return ""
+    return (
+        f" An effective sample size of {listing(small)} is small: the standard errors of estimates are themselves "
+        f"uncertain, and normal intervals too short; below {LEAST_SIZE:g} there are none."
+    )
+
+
+def _balance(result: BalanceResult) -> str:
+    table = result.balance_table()
+    text = (
+        f"The largest difference from the target was {table['smd before'].abs().max():.3g} before weighting and is "
+        f"{table['smd after'].abs().max():.3g} after, in the unit of the tolerances."
+    )
+    if result.problem.dropped:
+        text += f" Exact balance of {listing(result.problem.dropped)} follows from that of the others."
+    return text
+
+
+def _binding(result: BalanceResult) -> str:
+    table = result.balance_table()
+    active = table[table["active"]]
+    if not len(active):
+        return "No tolerance binds: all could be tighter without changing a weight."
+    names = [str(key if isinstance(key, str) else f"{key[1]} (group {key[0]})") for key in active.index]
+    return (
+        f"{len(active):,} of {len(table):,} tolerances bind: {listing(names)}. The weighted means of these are as far "
+        "from the target as they may be."
+    )
+
+
+def _prices(result: BalanceResult) -> str:
+    duals = result.duals
+    dear = duals[duals["price of 0.01"] > 1e-9]
+    if not len(dear):
+        return ""
+    shown = [f"{row['covariate']}{_whose(row)} {row['price of 0.01']:.3g}" for _, row in dear.head(3).iterrows()]
+    text = (
+        "What 0.01 more tolerance would save, as a part of the cost of the weights and to first order: "
+        f"{listing(shown)}."
+    )
+    free = len(duals) - len(dear)
+    if free:
+        text += f" {plural(free, 'tolerance')} cost nothing: those covariates are the cheapest to tighten."
+    return text
+
+
+def _whose(row: pd.Series) -> str:
+    return f" (group {row['group']})" if "group" in row else ""
+
+
+def _silent(result: BalanceResult) -> str:
+    text = (
+        "What it does not say: whether covariates that are not in the list are balanced, measured or not. The "
+        "weights were chosen without any outcome; an effect estimated with them holds only if treatment is as good as "
+        "random given the covariates."
+    )
+    if result.problem.lower < 0:
+        text += " Negative weights were allowed: they extrapolate beyond the units that are there."
+    return text

@@ -1,0 +1,209 @@
+"""What balance costs: tolerance against variance of the weights, effective sample size and estimate."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from causalopt.algorithms import dual_newton
+from causalopt.errors import CausaloptWarning, DataError, SolverFailure, VerificationError
+from causalopt.modeling.program import Floats, Program
+from causalopt.solving.result import Reason, Solution
+
+if TYPE_CHECKING:
+    from causalopt.problems.balance.problem import BalanceProblem
+    from causalopt.problems.balance.result import BalanceResult
+
+Solver = Callable[[Program, "BalanceProblem"], Solution]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frontier:
+    """The balance-variance frontier.
+
+    Attributes
+    ----------
+    table : DataFrame
+        By tolerance and group: `status` ("optimal" or "infeasible"), `cv` (ddof 1), `effective sample size`, and, where
+        an outcome was given, `estimate` (the same for all groups of one tolerance).
+    prices : DataFrame
+        By tolerance and group, a column per covariate function: decrease of the squared coefficient of variation per
+        unit of its tolerance ([SBW] figures 1 and 2).
+    solver : str
+    """
+
+    table: pd.DataFrame
+    prices: pd.DataFrame
+    solver: str
+
+    def plot(self, kind: str = "frontier", ax: Any = None, **options: Any) -> Any:
+        """Draw the frontier.
+
+        Parameters
+        ----------
+        kind : {"frontier", "cv", "effective sample size", "estimate", "prices"}
+            "frontier": coefficient of variation, effective sample size and (where an outcome was given) estimate
+            against the tolerance, a panel each; the next three are these panels alone. "prices": what each covariate's
+            tolerance costs, for the dearest (option `most`, at most six). Tolerances that cannot be met are shaded.
+        ax : matplotlib Axes, optional
+            Those of a new figure unless given; for "frontier" as many as it has panels.
+
+        Returns
+        -------
+        matplotlib Axes, or an array of them for "frontier"
+
+        Raises
+        ------
+        OptionError
+            For an unknown kind or option.
+        DataError
+            For another number of Axes, and without matplotlib (``pip install causalopt[plot]``).
+        """
+        from causalopt.plotting.style import draw
+        from causalopt.problems.balance.plot import FRONTIER_PICTURES
+
+        return draw(FRONTIER_PICTURES, self, kind, ax, options)
+
+
+def solve_frontier(
+    problem: BalanceProblem, tolerances: npt.ArrayLike, outcome: Any, solver: str, progress: bool
+) -> Frontier:
+    """Solve a balance problem for a range of tolerances; see `BalanceProblem.frontier`."""
+    values = np.atleast_1d(np.asarray(tolerances, dtype=float))
+    if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or len(values) == 0:
+        raise DataError("tolerances must be a list of numbers, zero or positive.")
+    if problem.norm != "l2":
+        raise DataError(f"The frontier is one of variance: norm must be 'l2', not {problem.norm!r}.")
+    sweep = Sweep(problem, solver)
+    y = None
+    rows, prices = [], []
+    for tolerance in _shown(np.sort(values)[::-1], progress):  # loose to tight: multipliers change little
+        try:
+            answer = sweep.at(np.full(len(problem.names), float(tolerance)))
+        except KeyboardInterrupt:
+            warnings.warn(f"Interrupted at tolerance {tolerance:g}; the others are missing.", CausaloptWarning, 3)
+            break
+        if answer is None:
+            for group in problem.groups:
+                rows.append((tolerance, group.label, "infeasible", np.nan, np.nan, np.nan))
+            continue
+        if outcome is not None and y is None:
+            y = answer._outcome(outcome)
+        estimate = np.nan if y is None else answer._difference(y)
+        for group in problem.groups:
+            size, cv = answer.effective_sample_size[group.label], answer.cv[group.label]
+            rows.append((tolerance, group.label, "optimal", cv, size, estimate))
+        duals = answer.duals.assign(tolerance=tolerance)
+        if "group" not in duals:
+            duals["group"] = problem.groups[0].label
+        prices.append(duals)
+    columns = ["tolerance", "group", "status", "cv", "effective sample size", "estimate"]
+    table = pd.DataFrame(rows, columns=columns).set_index(["tolerance", "group"]).sort_index()
+    wide = pd.DataFrame(columns=problem.names)
+    if prices:
+        wide = pd.concat(prices).pivot(index=["tolerance", "group"], columns="covariate", values="dual")[problem.names]
+    return Frontier(table if outcome is not None else table.drop(columns="estimate"), wide, sweep.solver)
+
+
+class Sweep:
+    """Solves a problem at one set of tolerances after another, each from the last one's multipliers.
+
+    Parameters
+    ----------
+    problem : BalanceProblem
+    solver : str
+        "dual-newton" (and "auto") starts each solve from the last; a backend starts afresh.
+    """
+
+    def __init__(self, problem: BalanceProblem, solver: str) -> None:
+        self.problem = problem
+        self.solver = "dual-newton" if solver == "auto" else solver
+        self._run: Solver = _DualNewton() if self.solver == "dual-newton" else _Cold(self.solver)
+        self._program: Program | None = None
+        self._kept: list[int] = []
+
+    def at(self, tolerance: Floats) -> BalanceResult | None:
+        """Return the verified weights at some tolerances (P values); None where there are none."""
+        from causalopt.modeling.compile import compile_model
+        from causalopt.problems.balance.result import BalanceResult
+        from causalopt.solving.result import Result, Termination
+
+        own = self.problem.with_tolerance(tolerance)
+        kept = [len(block.kept) for block in own.blocks]
+        if self._program is None or kept != self._kept:  # exact balance may drop dependent rows
+            self._program, self._kept = compile_model(own.build()), kept
+        program = self._program.replace(
+            row_lower=np.concatenate([b.lower for b in own.blocks]),
+            row_upper=np.concatenate([b.upper for b in own.blocks]),
+        )
+        solution = self._run(program, own)
+        if solution.x is None:
+            return None
+        answer = own.result(
+            Result(status=Termination(Reason.OPTIMAL), x=solution.x, row_dual=solution.row_dual), program
+        )
+        assert isinstance(answer, BalanceResult)
+        return answer
+
+
+def _shown(values: Floats, progress: bool) -> Iterator[float]:
+    if not progress:
+        yield from values
+        return
+    from rich.progress import track
+
+    yield from track(values, description="tolerances")
+
+
+class _DualNewton:
+    """Solves a program by `dual-newton`, each from the last multipliers, and verifies it."""
+
+    def __init__(self) -> None:
+        self.multipliers: list[Floats | None] = []
+        self.grams: list[dual_newton.Gram] = []
+
+    def __call__(self, program: Program, problem: BalanceProblem) -> Solution:
+        from causalopt.solving.reduce import join
+        from causalopt.solving.verify import verify
+
+        parts = problem.separable()
+        same = len(self.grams) == len(parts) and all(
+            gram.problem.rows is qp.rows for gram, (_, qp) in zip(self.grams, parts, strict=True)
+        )
+        if not same:  # the first tolerance, or one at which exact balance drops dependent rows
+            self.grams = [dual_newton.Gram(qp) for _, qp in parts]
+            self.multipliers = [None] * len(parts)
+        pieces, solutions, row = [], [], 0
+        for (columns, qp), start, gram in zip(parts, self.multipliers, self.grams, strict=True):
+            solutions.append(dual_newton.solve(qp, start=start, gram=gram))
+            pieces.append((np.arange(columns.start, columns.stop), np.arange(row, row + len(qp.target))))
+            row += len(qp.target)
+        self.multipliers = [s.row_dual for s in solutions]
+        whole = solutions[0] if len(solutions) == 1 else join(program.replace(constant=0.0), pieces, solutions)
+        verified, check = verify(program, whole)
+        if not check.passed:
+            raise VerificationError(f"dual-newton: {check}", verification=check)
+        if verified.termination.reason is Reason.NO_SOLUTION:
+            return _Cold("auto")(program, problem)
+        return verified
+
+
+class _Cold:
+    """Solves a program afresh on a backend."""
+
+    def __init__(self, solver: str) -> None:
+        self.solver = solver
+
+    def __call__(self, program: Program, problem: BalanceProblem) -> Solution:
+        from causalopt.solving.dispatch import solve
+
+        result = solve(program, self.solver)
+        if not result and result.status.reason is not Reason.INFEASIBLE:
+            raise SolverFailure(f"{self.solver} ended without a solution ({result.status}).")
+        return Solution(result.status, x=result.x, row_dual=result.row_dual)

@@ -1,0 +1,1 @@
+"""The causal bootstrap on a worst-case copula."""

@@ -1,0 +1,53 @@
+"""Worst-case variances in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from causalopt.solving.words import Words, plural
+
+if TYPE_CHECKING:
+    from causalopt.problems.copula.result import CopulaResult
+
+
+def words(result: CopulaResult) -> Words:
+    """Return what a worst-case variance says of itself."""
+    problem = result.problem
+    treated = int(problem.treated.sum())
+    solved = (
+        f"Of every way to fill in the missing outcome of {plural(len(problem.outcome), 'unit')} ({treated:,} "
+        f"treated), one was sought under which the estimator ({problem.estimator}) varies most under the "
+        f"design ({problem.design})."
+    )
+    answer = (
+        f"The estimate is {result.estimate:.6g}. Its largest variance is {result.variance:.6g}, a standard error of "
+        f"{result.standard_error:.6g}."
+    )
+    if not result.is_optimal:
+        answer += (
+            f" No imputation exceeds a variance of {result.variance_bound:.6g}; interval() uses that bound."
+            if result.bound is not None
+            else " Nothing says how much larger the variance could be."
+        )
+    if not problem.objective.exact:
+        answer += f" The covariance of the design was simulated from {problem.objective.draws:,} assignments."
+    smallest = problem.smallest_slack
+    where = "that is the smallest feasible" if problem.slack <= smallest else f"the smallest feasible is {smallest:.6g}"
+    binds = (
+        f"What binds is the slack of {problem.slack:.6g} ({where}): by how much the imputed outcomes of an arm may be "
+        "distributed otherwise than its observed ones. A larger slack can only raise the variance."
+    )
+    silent = (
+        "What it does not say: what the missing outcomes are, which nobody knows; or how much of the variance they "
+        f"cause. The true outcomes satisfy the constraints with probability at least {_probability(result)}."
+    )
+    return Words(solved, (answer,), (binds,), silent)
+
+
+def _probability(result: CopulaResult) -> str:
+    from causalopt.errors import DataError
+
+    try:
+        return f"{result.problem.validity_probability():.3g} (a bound of use for large experiments only)"
+    except DataError:  # no bound is known for the design
+        return "0: no bound is known for this design"

@@ -1,0 +1,1 @@
+"""Algorithms for worst-case copulas."""

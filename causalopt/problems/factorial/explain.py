@@ -1,0 +1,68 @@
+"""Factorial balancing weights in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalopt.solving.words import Words, listing, plural
+
+if TYPE_CHECKING:
+    from causalopt.problems.factorial.result import FactorialResult
+
+
+def words(result: FactorialResult) -> Words:
+    """Return what factorial weights say of themselves."""
+    problem = result.problem
+    factors = problem.factors
+    known = [factors.label(effect) for effect in problem.estimated]
+    sets = "one set of weights for each effect" if problem.separate else "one set of weights"
+    solved = (
+        f"{plural(len(result.weights), 'row')} were weighted as if {plural(factors.size, 'factor')} had been "
+        f"randomized: {sets}, of least variance, balances {plural(len(problem.names), 'covariate function')} on both "
+        f"sides of {plural(len(known), 'effect')} ({listing(known)}). The outcome model: {problem.model_words()}."
+    )
+    cells = result.cells()
+    at = cells["effective sample size"].idxmin()
+    answer = (
+        f"{len(factors.observed):,} of {2**factors.size:,} treatment cells are observed. The weakest cell has an "
+        f"effective sample size of {cells.loc[at, 'effective sample size']:,.1f} of {int(cells.loc[at, 'rows']):,} "
+        "rows: its mean is known as well as from so many equally weighted rows."
+    )
+    zero = int(cells["zero weights"].sum())
+    answer += f" {plural(zero, 'weight')} are zero." if zero else ""
+    table = result.balance_table()
+    balance = (
+        f"The largest imbalance was {table['smd before'].abs().max():.3g} before weighting and is "
+        f"{table['smd after'].abs().max():.3g} after."
+        if len(table)
+        else ""
+    )
+    lost = [factors.label(effect) for effect, weight in problem.contrasts.items() if weight is None]
+    unknown = f" Not identified by the observed cells, and left out: {listing(lost)}." if lost else ""
+    silent = (
+        "What it does not say: whether covariates outside the list are balanced, or whether the outcome model is "
+        f"right: effects of terms that it leaves out go into the estimates.{unknown} The "
+        "weights were chosen without any outcome."
+    )
+    return Words(solved, (answer, balance), (_binding(result),), silent)
+
+
+def _binding(result: FactorialResult) -> str:
+    if result.row_dual is None:
+        return ""
+    labels = result.problem.row_labels()
+    half = np.concatenate([s.half for s in result.problem.sets])
+    price = np.abs(result.row_dual) * (half > 0)
+    order = np.argsort(-price, kind="stable")
+    binding = [k for k in order if price[k] > 1e-9]
+    if not (half > 0).any():
+        return f"All {len(half):,} balance conditions are exact: none has a tolerance that could be tighter or looser."
+    if not binding:
+        return "No tolerance binds: all could be tighter without changing a weight."
+    names = [f"{labels.loc[k, 'function']} ({labels.loc[k, 'effect']}{labels.loc[k, 'side']})" for k in binding]
+    return (
+        f"{len(binding):,} of {int((half > 0).sum()):,} tolerances bind, dearest first: {listing(names)}. A looser "
+        "tolerance of these would make the weights less variable."
+    )

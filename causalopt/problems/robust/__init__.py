@@ -1,0 +1,1 @@
+"""Robust tests: the range of a statistic over every way to form pairs."""

@@ -1,0 +1,1 @@
+"""Exact and heuristic algorithms for the extremes of Z."""

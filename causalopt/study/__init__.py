@@ -1,0 +1,1 @@
+"""What studies share: reading data, labels, moments, estimates, match graphs."""

@@ -1,0 +1,1 @@
+"""Designs of experiments and the estimators that go with them."""
