@@ -16,8 +16,8 @@ from causalopt.errors import LicenseError, OptionError, SolverFailure
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, License, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import is_feasible
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.feasibility import is_feasible
 
 _STOPPED = Termination(Reason.NO_SOLUTION)
 _OPTIMAL = Termination(Reason.OPTIMAL)

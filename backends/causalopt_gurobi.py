@@ -15,8 +15,8 @@ from causalopt.errors import LicenseError, OptionError, SolverFailure
 from causalopt.modeling.program import Bools, Floats, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, License, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import is_feasible
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.feasibility import is_feasible
 
 #: Gurobi's "unbounded" says that the objective has an improving ray, not that there is a feasible point: whether
 #: there is one is settled by a solve without objective.

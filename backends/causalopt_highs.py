@@ -18,8 +18,8 @@ from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import is_feasible
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.feasibility import is_feasible
 
 _OPTIMAL = Termination(Reason.OPTIMAL)
 _TERMINATIONS = {

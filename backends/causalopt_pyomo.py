@@ -18,8 +18,8 @@ from causalopt.errors import OptionError, SolverFailure, SolverNotAvailable, Uns
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import OPEN_SOURCE, Ability, Backend, License, backend_names, load_backend
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.polish import polished
-from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.polish import polished
 
 _LINEAR = frozenset({ProblemClass.LP, ProblemClass.MILP})
 _CONTINUOUS = frozenset({ProblemClass.LP, ProblemClass.CONVEX_QP, ProblemClass.NONCONVEX_QP})

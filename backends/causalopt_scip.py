@@ -14,9 +14,9 @@ from causalopt.errors import OptionError, SolverFailure
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.polish import polished
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import is_feasible
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.feasibility import is_feasible
+from causalopt.verifying.polish import polished
 
 _STOPPED = Termination(Reason.NO_SOLUTION)
 

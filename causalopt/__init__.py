@@ -46,7 +46,7 @@ _PUBLIC = {
     "SyntheticControlProblem": "causalopt.problems.synthetic_control.problem",
     "SyntheticControlResult": "causalopt.problems.synthetic_control.result",
     "TightestTolerance": "causalopt.problems.balance.tolerance",
-    "Tolerances": "causalopt.solving.verify",
+    "Tolerances": "causalopt.verifying.claims",
     "UnsupportedProblem": "causalopt.errors",
     "VerificationError": "causalopt.errors",
     "balance": "causalopt.problems.balance.problem",

@@ -53,7 +53,6 @@ from causalopt.solving.infeasibility import explain_infeasibility as explain_inf
 from causalopt.solving.result import Result as Result
 from causalopt.solving.session import Session as Session
 from causalopt.solving.session import session as session
-from causalopt.solving.verify import Tolerances as Tolerances
 from causalopt.study.designs.design import Bernoulli as Bernoulli
 from causalopt.study.designs.design import CompleteRandomization as CompleteRandomization
 from causalopt.study.designs.grouped import Cluster as Cluster
@@ -65,6 +64,7 @@ from causalopt.study.designs.simulated import Rerandomized as Rerandomized
 from causalopt.study.designs.simulated import SampledDesign as SampledDesign
 from causalopt.study.match_graph import MatchGraph as MatchGraph
 from causalopt.study.match_graph import match_graph as match_graph
+from causalopt.verifying.claims import Tolerances as Tolerances
 
 __version__: str
 __all__: list[str]

@@ -62,7 +62,7 @@ class VerificationError(CausaloptError):
     ----------
     claim : str
         What the solver said.
-    verification : causalopt.solving.verify.Verification
+    verification : causalopt.verifying.claims.Verification
         What the recomputation found.
     """
 

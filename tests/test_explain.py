@@ -13,9 +13,10 @@ import causalopt
 import causalopt as co
 from causalopt.problems.copula.bootstrap.result import BootstrapResult
 from causalopt.solving.attempts import as_result
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Proof, Verification, verify
+from causalopt.solving.result import Ledger, Result
 from causalopt.solving.words import listing, plural, rounded_down
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Verification
+from causalopt.verifying.verify import verify
 
 RNG = np.random.default_rng(9)
 Z = pd.DataFrame(RNG.integers(0, 2, (200, 2)), columns=["a", "b"])

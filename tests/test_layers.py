@@ -1,8 +1,13 @@
-"""Who imports whom: the order of the folders, read off the sources."""
+"""Who imports whom: the order of the folders, read off the sources.
+
+`python -m tests.test_layers` prints the figures.
+"""
 
 import ast
 import collections
 from pathlib import Path
+
+import networkx as nx
 
 ROOT = Path(__file__).parents[1]
 
@@ -10,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"errors"},
     {"modeling"},
+    {"verifying"},
     {"solving"},
     {"basis", "datasets", "algorithms"},
     {"study"},
@@ -23,6 +29,11 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
 #: What may import from a higher layer inside a function: who solves a problem, or is handed one, on the way.
 UPWARD_INSIDE_FUNCTIONS = {("console", "bench"), ("console", "problems")}
+
+#: The same in one line, for people.
+ORDER = (
+    "errors", "modeling", "verifying", "solving", "algorithms", "study", "plotting", "console", "bench", "problems"
+)  # fmt: skip
 
 SOLVERS = {"highspy", "pyscipopt", "gurobipy", "cplex", "ortools"}
 
@@ -38,15 +49,15 @@ PACKAGE = {("causalopt." + name).removesuffix(".__init__"): path for name, path 
 
 
 def imports_of(path, name):
-    """Return the absolute modules imported at module level and inside functions; those for type checkers in neither."""
-    found = {"module": set(), "function": set()}
+    """Return the absolute modules imported at module level, inside functions, and for type checkers only."""
+    found = {"module": set(), "function": set(), "types": set()}
 
     def visit(node, where):
         for child in ast.iter_child_nodes(node):
             inside = "function" if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) else where
             if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-                for other in child.orelse:
-                    visit(ast.Module([other], []), where)
+                visit(ast.Module(child.body, []), "types")
+                visit(ast.Module(child.orelse, []), where)
                 continue
             if isinstance(child, ast.Import):
                 found[where] |= {alias.name for alias in child.names}
@@ -87,7 +98,7 @@ def test_every_folder_and_module_has_its_place():
 def test_imports_are_read_where_they_stand(tmp_path):
     path = tmp_path / "some.py"
     path.write_text(
-        "from typing import TYPE_CHECKING\nimport causalopt.errors\nfrom causalopt.solving import verify\n"
+        "from typing import TYPE_CHECKING\nimport causalopt.errors\nfrom causalopt.verifying import verify\n"
         "if TYPE_CHECKING:\n    from causalopt.problems import balance\nelse:\n    import causalopt.basis\n"
         "class A:\n    from causalopt.solving.result import Result\n    def f(self):\n        import causalopt as co\n"
         "        g = lambda: __import__('x')\n"
@@ -97,7 +108,7 @@ def test_imports_are_read_where_they_stand(tmp_path):
     assert ours["function"] == {"causalopt"}
     assert ours["module"] == {
         "causalopt.errors",
-        "causalopt.solving.verify",
+        "causalopt.verifying.verify",
         "causalopt.basis",
         "causalopt.solving.result",
     }
@@ -154,7 +165,38 @@ def test_a_backend_imports_nothing_above_solving():
 
 def test_the_order_is_that_of_the_contributing_guide():
     text = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
-    order = "`errors` < `modeling` < `solving` < `algorithms` < `study` < `plotting` < `console` < `bench` < `problems`"
+    order = " < ".join(f"`{name}`" for name in ORDER)
     assert order in text
-    named = [part.split("`")[1] for part in order.split("<")]
-    assert [HEIGHT[name] for name in named] == sorted(HEIGHT[name] for name in named)
+    assert [HEIGHT[name] for name in ORDER] == sorted(HEIGHT[name] for name in ORDER)
+
+
+def figures():
+    """Return what HOUSE asks of the imports, by name: counted over all of them."""
+    graph = nx.DiGraph(
+        (module, target)
+        for module, imported in IMPORTS.items()
+        for target in set().union(*imported.values())
+        if target in PACKAGE and target != module and module != "causalopt"
+    )
+    rings = [ring for ring in nx.strongly_connected_components(graph) if len(ring) > 1]
+    ours = {
+        where: sum(target.startswith("causalopt") for imported in IMPORTS.values() for target in imported[where])
+        for where in ("function", "types")
+    }
+    folders = collections.Counter(path.parent for path in PACKAGE.values())
+    return {
+        "circles of imports, all counted": len(rings),
+        "modules in the largest circle": max(map(len, rings), default=0),
+        "upward imports at module level": len(upward("module")),
+        "upward imports inside functions": len(upward("function")),
+        "own imports inside functions": ours["function"],
+        "own imports for type checkers": ours["types"],
+        "most files in a folder": max(folders.values()),
+        "files over 400 lines": sum(len(path.read_text().splitlines()) > 400 for path in PACKAGE.values()),
+        "lines": sum(len(path.read_text().splitlines()) for path in PACKAGE.values()),
+    }
+
+
+if __name__ == "__main__":
+    for name, value in figures().items():
+        print(f"{value:7,}  {name}")

@@ -346,7 +346,7 @@ def test_no_binding_tolerance_and_no_multipliers_are_said():
 
 
 def test_an_answer_that_is_not_proven_says_so_in_the_title():
-    from causalopt.solving.result import Reason, Termination
+    from causalopt.verifying.claims import Reason, Termination
 
     result = balanced(list("abc"))
     open_one = result.replace(status=Termination(Reason.FEASIBLE))
@@ -471,7 +471,7 @@ def test_bootstrap_pictures_show_intervals_and_redrawn_estimates(results):
 
 
 def test_a_worst_case_that_is_not_proven_is_hollow(results):
-    from causalopt.solving.result import Reason, Termination
+    from causalopt.verifying.claims import Reason, Termination
 
     boot = results[co.BootstrapResult]
     open_one = dataclasses.replace(boot, copula=boot.copula.replace(status=Termination(Reason.FEASIBLE)))

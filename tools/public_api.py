@@ -30,6 +30,7 @@ MODULES = (
     "causalopt.solving.backend",
     "causalopt.solving.options",
     "causalopt.solving.result",
+    "causalopt.verifying.claims",
     "causalopt.testing",
     "causalopt.bench",
 )

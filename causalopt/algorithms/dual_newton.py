@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
 from causalopt.modeling.program import Floats
-from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 #: Columns handled at once when a Gram matrix is formed: bounds the extra memory.
 CHUNK = 1 << 15

@@ -10,7 +10,7 @@ from causalopt.algorithms import dual_newton
 from causalopt.algorithms.dual_newton import SeparableQP
 from causalopt.modeling.program import Floats, Program
 from causalopt.solving.reduce import join
-from causalopt.solving.result import Solution
+from causalopt.verifying.claims import Solution
 
 
 def solve_parts(program: Program, parts: Iterable[tuple[slice, SeparableQP, Floats | None]]) -> Solution:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from causalopt.bench.metrics import ITEM, spread
 from causalopt.bench.status import NOT_ATTEMPTED, Status
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 #: From the surest to the least sure.
 WORDS = (

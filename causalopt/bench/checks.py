@@ -8,8 +8,9 @@ from causalopt.bench.lane import Outcome
 from causalopt.bench.status import Status
 from causalopt.modeling.program import Program
 from causalopt.solving import reduce as reduction
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import Proof, Verification, is_feasible, objective_scale, verify
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Verification
+from causalopt.verifying.feasibility import is_feasible
+from causalopt.verifying.verify import objective_scale, verify
 
 #: Relative difference from a known optimum that counts as one.
 DISAGREEMENT = 1e-5

@@ -14,7 +14,7 @@ from causalopt.errors import SolverFailure, UnsupportedProblem
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 #: Coefficients are multiplied by a power of ten up to this to become whole.
 LARGEST_POWER = 6

@@ -39,9 +39,10 @@ from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, _entry_points, backend_names
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Termination
+from causalopt.solving.result import Ledger, Result
 from causalopt.solving.several import Lane as SeveralPrograms
-from causalopt.solving.verify import objective_scale
+from causalopt.verifying.claims import Limit, Reason, Termination
+from causalopt.verifying.verify import objective_scale
 
 #: Loaded by the launcher before it forks, so that no run pays for it.
 PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph", "causalopt.modeling.compile")

@@ -28,8 +28,9 @@ from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import verify
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.verify import verify
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -18,7 +18,7 @@ from causalopt.errors import LicenseError, SolverFailure, UnsupportedProblem
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 _LINEAR = frozenset({ProblemClass.LP, ProblemClass.MILP})
 _CONVEX = _LINEAR | {ProblemClass.CONVEX_QP}

@@ -116,7 +116,7 @@ def as_asked(result: Any, solving: Solving) -> Any:
 
 def unless_stopped(what: str, compute: Callable[[], T], answer: Any, notes: list[str]) -> T | None:
     """Return what is computed after an answer, or None, with a note, where Ctrl-C stops it or stopped the answer."""
-    from causalopt.solving.result import Limit
+    from causalopt.verifying.claims import Limit
 
     if answer.status.limit is not Limit.INTERRUPT:
         try:

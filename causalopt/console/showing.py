@@ -13,8 +13,8 @@ from rich.text import Text
 
 from causalopt.console.exits import Exit
 from causalopt.console.wording import in_options, rewrapped
-from causalopt.solving.result import Reason
 from causalopt.solving.words import rounded_up
+from causalopt.verifying.claims import Reason
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from causalopt.errors import CausaloptError, SolverFailure
 from causalopt.modeling.program import Program
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Solution
+from causalopt.verifying.claims import Solution
 
 
 def ask(backend: Backend, program: Program, options: SolveOptions, method: str) -> Solution:

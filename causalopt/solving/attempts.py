@@ -14,8 +14,9 @@ from causalopt.solving import reduce as reduction
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
 from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Tolerances, Verification, verify
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
+from causalopt.verifying.verify import verify
 
 FastPath = Callable[[Program, SolveOptions], Solution]
 """An algorithm for one problem: it returns its claims in the order of the program's columns and rows."""

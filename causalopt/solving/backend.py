@@ -20,7 +20,7 @@ from causalopt.errors import LicenseError, OptionError, SolverNotAvailable, Unsu
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Solution
+from causalopt.verifying.claims import Solution
 
 ENTRY_POINTS = "causalopt.backends"
 

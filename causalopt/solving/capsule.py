@@ -19,8 +19,9 @@ from causalopt.errors import DataError, OptionError, SolverNotAvailable
 from causalopt.modeling.program import Program
 from causalopt.solving.capsule_file import SCHEMA, pack, unpack
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Tolerances, Verification, objective_scale, verify
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
+from causalopt.verifying.verify import objective_scale, verify
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from causalopt.modeling.program import Program
 from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends, unknown_solver
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Reason, Result
-from causalopt.solving.verify import Tolerances
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Reason, Tolerances
 
 
 def solve(

@@ -26,8 +26,9 @@ from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Backend, get_backend
 from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Reason, Result
-from causalopt.solving.verify import is_feasible, scaled_violations
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Reason
+from causalopt.verifying.feasibility import is_feasible, scaled_violations
 
 #: What is named as the least that works is more by this part, so that it works where solvers round differently.
 MARGIN = 1e-6

@@ -22,7 +22,8 @@ import scipy.sparse as sp
 
 from causalopt.errors import SolverFailure, VerificationError
 from causalopt.modeling.program import Floats, Program
-from causalopt.solving.result import Reason, Result
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Reason
 
 #: Steps of growth in lam after which the program is tried without its quadratic cost; and after which growth ends.
 PATIENCE, MOST_GROWTH = 4, 20

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from causalopt.errors import DataError
 from causalopt.modeling.program import Bools, Ints, Program
 from causalopt.solving.elastic import Relaxation, least_relaxation
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 #: A row that gives way by less than this, relative to its largest coefficient, is not listed.
 LISTED = 1e-7

@@ -26,7 +26,7 @@ from causalopt.errors import CausaloptError, OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 #: Seconds beyond the time limit that a solver has for stopping by itself, before its process is killed.
 GRACE = 1.0

@@ -15,11 +15,12 @@ from causalopt.solving import reduce as reduction
 from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Solution, Termination
+from causalopt.solving.result import Ledger
 from causalopt.solving.scaling import Scaling, Step
 from causalopt.solving.settle import settle
 from causalopt.solving.trials import LAST_DIGITS, Trial, better, usefulness, verified_or_polished
-from causalopt.solving.verify import Proof, Tolerances, objective_scale, verify
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Tolerances
+from causalopt.verifying.verify import objective_scale, verify
 
 
 def solve_in_any_units(

@@ -28,9 +28,10 @@ from causalopt.solving.attempts import far_number_notes, limit_notes, refusal, u
 from causalopt.solving.backend import Backend
 from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
+from causalopt.solving.result import Ledger, Result
 from causalopt.solving.trials import Trial, verified_or_polished
-from causalopt.solving.verify import Proof, Tolerances, Verification, settle_termination
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Tolerances, Verification
+from causalopt.verifying.verify import settle_termination
 
 #: Component types that can be evaluated at a point, or hold no condition on it.
 _CHECKED = {

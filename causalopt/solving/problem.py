@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from causalopt.errors import DataError, InfeasibleError, OptionError
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Solution
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from causalopt.modeling.program import Bools, Floats, Ints, ProblemClass, Program
-from causalopt.solving.result import Limit, Reason, Solution, Termination
 from causalopt.solving.scaling import Scaling, Step, in_units_of
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 #: Programs with more parts than this are solved whole: a solver call has a cost of its own.
 MOST_PARTS = 1000

@@ -3,125 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from causalopt.modeling.program import Floats
+from causalopt.verifying.claims import Limit as Limit
+from causalopt.verifying.claims import Reason as Reason
+from causalopt.verifying.claims import Solution as Solution
+from causalopt.verifying.claims import Termination as Termination
+from causalopt.verifying.claims import Verification
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalopt.solving.branching import BranchProof
-    from causalopt.solving.verify import Verification
     from causalopt.solving.words import Words
-
-
-class Reason(enum.StrEnum):
-    """What is known about the program when a solve ends."""
-
-    OPTIMAL = "optimal"
-    """A solution is here, and no other is better by more than the gap asked for."""
-    FEASIBLE = "feasible"
-    """A solution (an incumbent) is here; that it is the best is not proven."""
-    INFEASIBLE = "infeasible"
-    """No solution exists."""
-    UNBOUNDED = "unbounded"
-    """Solutions exist, and their objective has no limit."""
-    NO_SOLUTION = "no solution"
-    """The solve ended before a solution was found; whether one exists is not known."""
-    ERROR = "error"
-    """The solver failed."""
-
-
-class Limit(enum.StrEnum):
-    """Which limit stopped a solve."""
-
-    NONE = "none"
-    TIME = "time"
-    MEMORY = "memory"
-    NODES = "nodes"
-    ITERATIONS = "iterations"
-    INTERRUPT = "interrupt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Termination:
-    """How a solve ended: what is known, which limit stopped it, and the solver's own word for it.
-
-    Attributes
-    ----------
-    reason : Reason
-    limit : Limit
-    raw : str
-        The solver's own word.
-    """
-
-    reason: Reason
-    limit: Limit = Limit.NONE
-    raw: str = ""
-
-    def __str__(self) -> str:
-        limit = "" if self.limit is Limit.NONE else f" ({self.limit} limit)"
-        return f"{self.reason}{limit}"
-
-    @property
-    def has_solution(self) -> bool:
-        """Whether the reason is one that comes with a solution."""
-        return self.reason in (Reason.OPTIMAL, Reason.FEASIBLE)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Solution:
-    """What a backend or fast path returns: its claims, as arrays in the program's order. Nothing here is verified.
-
-    Attributes
-    ----------
-    termination : Termination
-    x : (n,) array or None
-    objective, bound : float or None
-        As claimed by the solver; `bound` is a limit that no solution can beat.
-    row_dual : (m,) array or None
-        Derivative of the optimal objective, in the program's own sense, with respect to the row's right-hand side.
-    farkas : (m,) array or None
-        Row multipliers that prove infeasibility.
-    proof : BranchProof or None
-        A tree of multipliers that proves the bound by branching, see `causalopt.solving.branching`.
-    method : str
-        The algorithm that answered, for solvers with several.
-    seconds : mapping
-        Wall clock of `load`, `solve` and `extract`.
-    iterations, nodes : int or None
-    log : str
-    peak_memory : int or None
-        Bytes, where the solve ran in a process of its own.
-    """
-
-    termination: Termination
-    x: Floats | None = None
-    objective: float | None = None
-    bound: float | None = None
-    row_dual: Floats | None = None
-    farkas: Floats | None = None
-    proof: BranchProof | None = None
-    method: str = ""
-    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    iterations: int | None = None
-    nodes: int | None = None
-    log: str = ""
-    peak_memory: int | None = None
-
-    def replace(self, **changes: Any) -> Solution:
-        """Return a copy with some fields changed.
-
-        Parameters
-        ----------
-        **changes : keyword arguments
-            Fields by name, with their new values.
-        """
-        return dataclasses.replace(self, **changes)
+    from causalopt.verifying.claims import Verification
 
 
 class Ledger:

@@ -16,8 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from causalopt.modeling.program import Floats, ProblemClass, Program
-from causalopt.solving.result import Solution
-from causalopt.solving.units import GOOD_SCALE, column_units, in_units, power_of_two
+from causalopt.verifying.claims import Solution
+from causalopt.verifying.units import GOOD_SCALE, column_units, in_units, power_of_two
 
 Step = Callable[[Solution], Solution]
 

@@ -15,8 +15,9 @@ from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import CHANGEABLE, Backend, LiveModel
 from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result
-from causalopt.solving.verify import Tolerances, verify
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Limit, Reason, Tolerances
+from causalopt.verifying.verify import verify
 
 
 class Session:

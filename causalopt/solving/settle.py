@@ -7,10 +7,11 @@ import numpy as np
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
-from causalopt.solving.certificate import directions
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import improves_for_ever, is_feasible
+from causalopt.verifying.certificate import directions
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.feasibility import is_feasible
+from causalopt.verifying.no_solution import improves_for_ever
 
 #: SCIP takes 1e20 for infinite, and calls a point out there the optimum of an unbounded nonconvex program.
 FAR_OUT = 1e9

@@ -9,8 +9,8 @@ from time import perf_counter
 from causalopt.errors import CausaloptWarning, OptionError
 from causalopt.modeling.program import Program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Result
-from causalopt.solving.verify import Tolerances
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Limit, Tolerances
 
 
 @dataclasses.dataclass(eq=False)

@@ -24,8 +24,9 @@ from causalopt.solving.ask import ask
 from causalopt.solving.attempts import limit_notes, refusal, solve_program, unused_options, verified_result
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Solution, Termination
-from causalopt.solving.verify import Tolerances, objective_scale, verify
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances
+from causalopt.verifying.verify import objective_scale, verify
 
 #: MILPs solved before the loop gives up.
 MOST_ROUNDS = 200
@@ -241,7 +242,7 @@ def _first_tangents(master: _Master, x: Floats | None) -> None:
 
 
 def _feasible(program: Program, x: Floats) -> bool:
-    from causalopt.solving.verify import scaled_violations
+    from causalopt.verifying.feasibility import scaled_violations
 
     whole = x[program.integer]
     return bool(scaled_violations(program, x)[2] <= 1e-9 and (np.abs(whole - np.round(whole)) <= 1e-9).all())

@@ -9,11 +9,11 @@ import numpy as np
 
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.polish import polished_pair
 from causalopt.solving.reduce import reduce
-from causalopt.solving.result import Limit, Reason, Solution
 from causalopt.solving.scaling import SOLVERS_TOLERANCE, Scaling
-from causalopt.solving.verify import Proof, Tolerances, Verification, objective_scale, verify
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Tolerances, Verification
+from causalopt.verifying.polish import polished_pair
+from causalopt.verifying.verify import objective_scale, verify
 
 #: By how much of its size the objective may change where an answer is polished.
 LAST_DIGITS = 1e-4

@@ -11,8 +11,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
-from causalopt.solving.result import Limit, Reason
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Limit, Proof, Reason
 
 if TYPE_CHECKING:
     from causalopt.solving.result import Result

@@ -7,9 +7,9 @@ import numpy as np
 from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import Ability
-from causalopt.solving.result import Limit
 from causalopt.testing.case import Case, family, optimal
 from causalopt.testing.integer import market_split
+from causalopt.verifying.claims import Limit
 
 make = Program.from_arrays
 

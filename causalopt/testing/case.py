@@ -11,7 +11,7 @@ import numpy as np
 from causalopt.errors import CausaloptError
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend
-from causalopt.solving.result import Limit, Reason
+from causalopt.verifying.claims import Limit, Reason
 
 #: The families, in the order of the tables.
 FAMILIES = (

@@ -10,7 +10,7 @@ import numpy as np
 from causalopt.modeling.program import Program
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution
+from causalopt.verifying.claims import Limit, Reason, Solution
 
 
 class Recorder(Backend):

@@ -16,10 +16,11 @@ from causalopt.modeling.program import Floats
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Ability, Backend, backend_names, get_backend, load_backend
 from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Limit, Reason, Result
+from causalopt.solving.result import Result
 from causalopt.testing import behaviour, integer, linear, nonconvex, quadratic, scaling, wide
 from causalopt.testing.case import FAMILIES, Case
 from causalopt.testing.contract import Recorder
+from causalopt.verifying.claims import Limit, Reason
 
 #: Seconds after which a case that states no limit of its own has failed.
 PATIENCE = 60.0

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 import causalopt as co
 from causalopt.algorithms import dual_newton
-from causalopt.solving.result import Reason
-from causalopt.solving.verify import Proof, verify
+from causalopt.verifying.claims import Proof, Reason
+from causalopt.verifying.verify import verify
 
 
 def random_qp(seed, feasible=True):

@@ -12,8 +12,8 @@ import causalopt as co
 from causalopt.errors import LicenseError, OptionError, SolverFailure
 from causalopt.solving.backend import Ability, License, get_backend, installed_backends
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason
 from causalopt.testing.integer import market_split
+from causalopt.verifying.claims import Limit, Reason
 
 INSTALLED = {b.name: b for b in installed_backends()}
 SOLVERS = ["highs", "scip", "gurobi", "cplex"]

@@ -11,8 +11,8 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import get_backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Termination
 from causalopt.testing import Status, all_cases, run
+from causalopt.verifying.claims import Limit, Reason, Termination
 
 ScipBackend = type(get_backend("scip"))
 ROWS, LOW, HIGH = [[1.0, 2.0, 1.0], [2.0, 1.0, 3.0]], [2.3, 1.1], [7.7, 9.4]

@@ -22,8 +22,7 @@ from causalopt.errors import (
 from causalopt.solving.backend import Ability, get_backend
 from causalopt.solving.models import model_variables, verify_model
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination
 
 
 @pytest.fixture(params=["scip_direct", "gurobi", "cplex_direct"])

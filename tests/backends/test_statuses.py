@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from causalopt.solving.result import Reason
+from causalopt.verifying.claims import Reason
 
 #: CPLEX's statuses of what causalopt never calls: relaxing, conflicts, populating, Benders, several objectives.
 NEVER = re.compile("relaxed|conflict|populate|benders|multiobj|unknown")

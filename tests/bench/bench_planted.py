@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from causalopt_highs import HighsBackend
 
-from causalopt.solving.result import Limit, Reason, Termination
+from causalopt.verifying.claims import Limit, Reason, Termination
 
 SUITE = Path(__file__).parent / "planted_suite.py"
 

@@ -13,7 +13,7 @@ from causalopt.modeling.program import Program
 from causalopt.problems.assignment import instances as assignment
 from causalopt.problems.balance import instances as balance
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.verify import verify
+from causalopt.verifying.verify import verify
 
 
 def call(*arguments):

@@ -14,7 +14,7 @@ import causalopt as co
 from causalopt.bench import Store, load_suite, run
 from causalopt.bench.cpsat import CpSat, whole
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.verify import verify
+from causalopt.verifying.verify import verify
 
 needs_ortools = pytest.mark.skipif(
     importlib.util.find_spec("ortools") is None, reason="OR-Tools is not installed: pip install causalopt[cpsat]"

@@ -15,7 +15,7 @@ import pytest
 import causalopt as co
 from causalopt.solving.capsule import Capsule, Claim
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 COMMAND = [sys.executable, "-m", "causalopt.cli"]
 

@@ -14,10 +14,10 @@ from causalopt.problems.balance.elastic import Elastic, parts
 from causalopt.problems.balance.infeasible import collinear
 from causalopt.problems.factorial.infeasible import smallest_extra
 from causalopt.solving.elastic import least_relaxation
-from causalopt.solving.verify import scaled_violations
 from causalopt.solving.words import rounded_down, rounded_up
 from causalopt.study.match_graph import MatchGraph
 from causalopt.study.too_few_pairs import blocking_table, deficient_units
+from causalopt.verifying.feasibility import scaled_violations
 
 
 def explained(problem, solver="auto", **options):
@@ -441,7 +441,7 @@ def test_a_problem_without_terms_of_its_own_lists_its_rows():
 
 
 def _infeasible():
-    from causalopt.solving.result import Reason, Termination
+    from causalopt.verifying.claims import Reason, Termination
 
     return Termination(Reason.INFEASIBLE, raw="claimed")
 

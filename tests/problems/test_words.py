@@ -11,8 +11,8 @@ from match_cases import extremes, matchings
 import causalopt as co
 from causalopt.problems.robust.z.curve import curve
 from causalopt.problems.robust.z.result import p_value
-from causalopt.solving.verify import Proof
 from causalopt.solving.words import rounded_down, rounded_up
+from causalopt.verifying.claims import Proof
 
 
 def flat(text):

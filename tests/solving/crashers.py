@@ -9,7 +9,7 @@ import numpy as np
 from causalopt_highs import HighsBackend
 
 from causalopt.errors import SolverFailure
-from causalopt.solving.result import Reason, Solution, Termination
+from causalopt.verifying.claims import Reason, Solution, Termination
 
 
 class Crashes(HighsBackend):

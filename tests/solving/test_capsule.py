@@ -11,7 +11,7 @@ import causalopt as co
 from causalopt.solving.capsule import PARTS, Capsule, Claim
 from causalopt.solving.capsule_file import DESCRIPTION, SCHEMA, as_json, checksum
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Termination
+from causalopt.verifying.claims import Limit, Reason, Termination
 
 KNAPSACK = co.Program.from_arrays([-3.0, -4.0, -5.0], [[2.0, 3.0, 4.0]], -np.inf, 5.0, 0.0, 1.0, integer=True)
 

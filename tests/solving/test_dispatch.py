@@ -32,8 +32,8 @@ from causalopt.solving.backend import ENTRY_POINTS, Ability, License
 from causalopt.solving.dispatch import choose_backend, solve
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Limit, Reason, Result, Solution, Termination, TimeLedger
-from causalopt.solving.verify import Proof
+from causalopt.solving.result import Result, TimeLedger
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination
 
 LP = Program.from_arrays([1.0, 2.0], [[1.0, 1.0]], 1.0)
 QP = Program.from_arrays([-4.0, 0.0], [[1.0, 1.0]], 1.0, Q=[[2.0, 1.0], [1.0, 2.0]])

@@ -9,7 +9,8 @@ import causalopt as co
 from causalopt.errors import InfeasibleError
 from causalopt.solving.backend import installed_backends
 from causalopt.solving.elastic import elastic_backend, elastic_program, least_relaxation, widened
-from causalopt.solving.verify import Proof, is_feasible
+from causalopt.verifying.claims import Proof
+from causalopt.verifying.feasibility import is_feasible
 
 SOLVERS = [b.name for b in installed_backends() if b.name in ("highs", "scip", "gurobi", "cplex")]
 
@@ -273,7 +274,7 @@ def test_a_continuous_search_that_a_limit_stops_says_nothing_of_fractions(monkey
     import dataclasses
 
     from causalopt.solving import elastic
-    from causalopt.solving.result import Limit, Reason, Termination
+    from causalopt.verifying.claims import Limit, Reason, Termination
 
     reason, objective = Reason(stop[0]), stop[1]
 
@@ -298,7 +299,7 @@ def test_a_search_that_a_limit_stops_does_not_claim_to_be_least(monkeypatch):
     import dataclasses
 
     from causalopt.solving import elastic
-    from causalopt.solving.result import Limit, Reason, Termination
+    from causalopt.verifying.claims import Limit, Reason, Termination
 
     solved = elastic.solve_program
 

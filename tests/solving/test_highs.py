@@ -31,8 +31,7 @@ from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import installed_backends
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.reduce import reduce
-from causalopt.solving.result import Limit, Reason, Termination
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Limit, Proof, Reason, Termination
 
 HIGHS = HighsBackend()
 INF = np.inf

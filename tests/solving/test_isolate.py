@@ -14,7 +14,7 @@ import causalopt as co
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason
+from causalopt.verifying.claims import Limit, Reason
 
 sys.path.insert(0, str(Path(__file__).parent))
 import crashers

@@ -10,12 +10,12 @@ from planted import KINDS, Planted, best_by_enumeration, full_hessian, planted, 
 
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import solve_program
-from causalopt.solving.certificate import dual_bound, farkas_margin, recovered_multipliers
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.reduce import MOST_PARTS, has_crossed_bounds, join, part, parts, reduce
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.units import GOOD_SCALE
-from causalopt.solving.verify import Proof, objective_scale, verify
+from causalopt.verifying.certificate import dual_bound, farkas_margin, recovered_multipliers
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination
+from causalopt.verifying.units import GOOD_SCALE
+from causalopt.verifying.verify import objective_scale, verify
 
 HIGHS = HighsBackend()
 each_kind = pytest.mark.parametrize("kind", KINDS)

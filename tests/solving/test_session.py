@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import causalopt as co
 from causalopt.solving.backend import installed_backends
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Reason
+from causalopt.verifying.claims import Reason
 
 
 def assignment(n, seed=0):

@@ -16,7 +16,7 @@ from wide_numbers import KINDS, instance, instances
 
 import causalopt as co
 from causalopt.errors import CausaloptError, UnsupportedProblem
-from causalopt.solving.result import Reason
+from causalopt.verifying.claims import Reason
 
 SOLVERS = ("highs", "scip", "gurobi", "cplex", "pyomo:highs")
 

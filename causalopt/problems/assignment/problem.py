@@ -21,9 +21,10 @@ from causalopt.problems.assignment.data import read_costs
 from causalopt.problems.assignment.result import AssignmentResult
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Reason, Result, Solution, Termination
+from causalopt.solving.result import Result
 from causalopt.study.match_graph import MatchGraph
 from causalopt.study.reading import require_position
+from causalopt.verifying.claims import Reason, Solution, Termination
 
 
 class AssignmentProblem(Problem):

@@ -14,7 +14,7 @@ import pandas as pd
 from causalopt.algorithms import dual_newton
 from causalopt.errors import CausaloptWarning, DataError, SolverFailure, VerificationError
 from causalopt.modeling.program import Floats, Program
-from causalopt.solving.result import Reason, Solution
+from causalopt.verifying.claims import Reason, Solution
 
 if TYPE_CHECKING:
     from causalopt.problems.balance.problem import BalanceProblem
@@ -132,7 +132,8 @@ class Sweep:
         """Return the verified weights at some tolerances (P values); None where there are none."""
         from causalopt.modeling.compile import compile_model
         from causalopt.problems.balance.result import BalanceResult
-        from causalopt.solving.result import Result, Termination
+        from causalopt.solving.result import Result
+        from causalopt.verifying.claims import Termination
 
         own = self.problem.with_tolerance(tolerance)
         kept = [len(block.kept) for block in own.blocks]
@@ -170,7 +171,7 @@ class _DualNewton:
 
     def __call__(self, program: Program, problem: BalanceProblem) -> Solution:
         from causalopt.solving.reduce import join
-        from causalopt.solving.verify import verify
+        from causalopt.verifying.verify import verify
 
         parts = problem.separable()
         same = len(self.grams) == len(parts) and all(

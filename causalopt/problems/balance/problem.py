@@ -30,7 +30,7 @@ from causalopt.problems.balance.result import BalanceResult
 from causalopt.problems.balance.rows import Group, RowBlock, between_blocks, dense_rows, group_block
 from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
 from causalopt.study.moments import Moments, refuse_constant
 from causalopt.study.reading import (
     as_frame,
@@ -42,6 +42,7 @@ from causalopt.study.reading import (
     spread_by_name,
     treated_code,
 )
+from causalopt.verifying.claims import Solution
 
 ESTIMANDS = ("ATT", "ATC", "ATE", "population")
 SCALES = ("target", "treated", "group", "pooled", "raw")

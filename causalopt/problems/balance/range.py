@@ -15,7 +15,8 @@ import numpy as np
 from causalopt.algorithms import dual_newton
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats, Program
-from causalopt.solving.result import Ledger, Reason, Result, Solution, Termination
+from causalopt.solving.result import Ledger, Result
+from causalopt.verifying.claims import Reason, Solution, Termination
 
 if TYPE_CHECKING:
     from causalopt.problems.balance.problem import BalanceProblem

@@ -24,7 +24,8 @@ from causalopt.problems.balance.problem import BalanceProblem
 from causalopt.problems.balance.result import BalanceResult
 from causalopt.solving.dispatch import solve
 from causalopt.solving.options import unknown_name
-from causalopt.solving.result import Reason, Result, Termination
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Reason, Termination
 
 #: Steps of the search after which its bracket is returned as it is.
 MOST_STEPS = 60

@@ -33,11 +33,12 @@ from causalopt.problems.copula.rows import Columns, Projection, connected, predi
 from causalopt.problems.copula.slack import theory_slack, validity_probability
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
 from causalopt.study.designs.design import LARGEST_COVARIANCE, Design
 from causalopt.study.designs.estimators import Estimator, as_estimator
 from causalopt.study.designs.simulated import SIMULATION_DRAWS
 from causalopt.study.reading import require_position, row_position
+from causalopt.verifying.claims import Solution
 
 #: The diagonal of `convex` is tuned for problems of at most this many units.
 MOST_TUNED = 150

@@ -40,8 +40,9 @@ from causalopt.problems.factorial.result import FactorialResult
 from causalopt.problems.factorial.rows import WeightSet, make_set, row_table
 from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
 from causalopt.study.reading import require_columns, require_position, row_position
+from causalopt.verifying.claims import Solution
 
 FORMULATIONS = {
     "qp": Formulation(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from causalopt.solving.verify import Proof
 from causalopt.solving.words import Words, plural, wrapped
+from causalopt.verifying.claims import Proof
 
 if TYPE_CHECKING:
     from causalopt.problems.robust.mcnemar import RobustMcNemarResult

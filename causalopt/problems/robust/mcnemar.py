@@ -23,9 +23,10 @@ from causalopt.problems.robust.z.problem import SIDES, _index_of, read_outcome, 
 from causalopt.problems.robust.z.result import check_level, p_value
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
 from causalopt.study.match_graph import MatchGraph, as_match_graph
 from causalopt.study.reading import refuse_rows
+from causalopt.verifying.claims import Solution
 
 if TYPE_CHECKING:
     from causalopt.solving.several import Lane

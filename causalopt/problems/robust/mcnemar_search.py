@@ -12,8 +12,8 @@ from causalopt.problems.robust.mcnemar import RobustMcNemarResult
 from causalopt.problems.robust.z.result import PairVerification
 from causalopt.solving.backend import backend_names
 from causalopt.solving.options import NOT_ISOLATED, unknown_name
-from causalopt.solving.result import Reason, Result, Termination
-from causalopt.solving.verify import Proof
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Proof, Reason, Termination
 
 if TYPE_CHECKING:
     from causalopt.problems.robust.mcnemar import RobustMcNemarProblem

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from causalopt.modeling.program import Floats, Program
 from causalopt.problems.synthetic_control.fit import Fit, Point
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Reason, Result, Solution, Termination
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Reason, Solution, Termination
 
 #: Beside the largest weight, a solver's weight below this is taken for zero when its answer is polished.
 ZERO = 1e-5
@@ -253,7 +254,7 @@ def polish(fits: Sequence[Fit], result: Result, program: Program) -> Result:
     Weights within `ZERO` of zero are taken for zero, which leaves the solver's choice of donors; from there
     `active-set` goes on, so that a wrong choice is put right.
     """
-    from causalopt.solving.verify import verify
+    from causalopt.verifying.verify import verify
 
     if result.x is None:
         return result

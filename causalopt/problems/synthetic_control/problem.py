@@ -40,8 +40,9 @@ from causalopt.problems.synthetic_control.predictors import (
 from causalopt.problems.synthetic_control.result import SyntheticControlResult
 from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
 from causalopt.study.reading import require_position
+from causalopt.verifying.claims import Solution
 
 #: The gap of a solver's answer above which it is polished.
 POLISH_ABOVE = 1e-9

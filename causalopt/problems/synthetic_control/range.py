@@ -16,7 +16,7 @@ from scipy.linalg import lapack
 
 from causalopt.modeling.program import Floats, Ints, Program
 from causalopt.problems.synthetic_control.fit import Fit
-from causalopt.solving.result import Reason
+from causalopt.verifying.claims import Reason
 
 #: Directions along which standardised rows change by less than this leave the fit as it is.
 NULL = 1e-9

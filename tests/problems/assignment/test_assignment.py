@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 import causalopt as co
 from causalopt.modeling.compile import compile_model
 from causalopt.solving.backend import installed_backends
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 PATHS = ["hungarian", "network-simplex"]
 SOLVERS = [b.name for b in installed_backends() if b.name in ("highs", "scip", "gurobi", "cplex")]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import causalopt as co
 from causalopt import basis
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 CONTINUOUS = ["age", "educ", "re74", "re75"]
 BINARY = ["black", "hispan", "white", "nodegree", "married"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import causalopt as co
 from causalopt.problems.copula.slack import smallest_deviation, validity_probability
 from causalopt.solving.backend import installed_backends
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 INSTALLED = {backend.name for backend in installed_backends()}
 LINEAR = ("mccormick", "rlt", "rlt-dense")

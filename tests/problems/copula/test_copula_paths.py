@@ -14,11 +14,12 @@ from causalopt.problems.copula.paths import alternating, rearrangement
 from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
 from causalopt.problems.copula.rows import factor, scaled_diagonal
 from causalopt.solving.backend import Ability, get_backend
-from causalopt.solving.branching import BranchProof, ProofNode, proven_bound
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Ledger, Reason, Solution, Termination
+from causalopt.solving.result import Ledger
 from causalopt.solving.tangents import solve_by_tangents, solve_program_by_tangents
-from causalopt.solving.verify import Proof, verify
+from causalopt.verifying.claims import Proof, Reason, Solution, Termination
+from causalopt.verifying.tree import BranchProof, ProofNode, proven_bound
+from causalopt.verifying.verify import verify
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,7 @@ import causalopt as co
 from causalopt.modeling.compile import compile_model
 from causalopt.problems.robust.mcnemar import is_largest
 from causalopt.solving.backend import installed_backends
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 SOLVERS = [b.name for b in installed_backends() if b.name in ("highs", "scip", "gurobi", "cplex")]
 

@@ -13,7 +13,7 @@ from causalopt.problems.robust.z.paths.nearest import NearestDifferences
 from causalopt.problems.robust.z.paths.network import PairNetwork, statistic
 from causalopt.problems.robust.z.paths.parametric import extreme
 from causalopt.problems.robust.z.paths.side import Known, Side
-from causalopt.solving.certificate import dual_bound
+from causalopt.verifying.certificate import dual_bound
 
 # ---- bounds ----
 

@@ -13,7 +13,7 @@ from match_cases import bike, concrete, eshop, extremes, problem_of, random_stud
 import causalopt as co
 from causalopt.modeling.compile import compile_model
 from causalopt.solving.backend import installed_backends
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Proof
 
 INSTALLED = [b.name for b in installed_backends()]
 EXACT_SOLVERS = ["parametric", *[name for name in ("highs", "scip", "gurobi", "cplex") if name in INSTALLED]]
@@ -538,7 +538,7 @@ def interrupt(*_, **__):
 
 def test_an_interrupted_search_keeps_its_matchings_and_the_bound_that_holds(monkeypatch):
     from causalopt.problems.robust.z.formulations import Fractional
-    from causalopt.solving.result import Limit, Reason
+    from causalopt.verifying.claims import Limit, Reason
 
     truth = co.solve(far_below())
     monkeypatch.setattr(Fractional, "improved", interrupt)
@@ -562,7 +562,7 @@ def test_an_interrupt_before_anything_was_solved_is_one(monkeypatch):
 
 def test_interrupted_tangents_keep_the_best_round(monkeypatch):
     from causalopt.solving import tangents
-    from causalopt.solving.result import Limit
+    from causalopt.verifying.claims import Limit
 
     program = co.Program.from_arrays(
         [0.0, 0.0], [[1.0, 1.0]], 7.3, np.inf, 0.0, 20.0, Q=np.diag([2.0, 2.6]), integer=True

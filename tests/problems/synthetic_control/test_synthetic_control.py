@@ -8,9 +8,9 @@ from scipy.optimize import nnls
 
 import causalopt as co
 from causalopt.solving.backend import backend_names, installed_backends
-from causalopt.solving.certificate import dual_bound
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.verify import Proof
+from causalopt.verifying.certificate import dual_bound
+from causalopt.verifying.claims import Proof
 
 INSTALLED = [backend.name for backend in installed_backends()]
 

@@ -1,4 +1,4 @@
-"""Branch and bound on one-hot choices, with every bound proven by multipliers (see `causalopt.solving.branching`)."""
+"""Branch and bound on one-hot choices, with every bound proven by multipliers (see `causalopt.verifying.tree`)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ import scipy.sparse as sp
 from scipy.optimize import linprog
 
 from causalopt.modeling.program import Floats, Ints, Program
-from causalopt.solving.branching import (
-    BranchProof,
-    ProofNode,
-    bound_box,
-    fix_by_cost,
-    halves,
-    separable_costs,
-)
-from causalopt.solving.result import Solution
+from causalopt.verifying.claims import Solution
+from causalopt.verifying.tree import BranchProof, ProofNode, bound_box, fix_by_cost, halves, separable_costs
 
 #: Nodes after which the tree is left as it is.
 MOST_NODES = 50_000

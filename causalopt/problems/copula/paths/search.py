@@ -15,13 +15,13 @@ from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
 from causalopt.problems.copula.rows import Columns, project
 from causalopt.problems.copula.slack import Group, counts_within, smallest_deviation
 from causalopt.solving.backend import Backend
-from causalopt.solving.branching import BranchProof
 from causalopt.solving.dispatch import choose_backend
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
 from causalopt.study.designs.design import Bernoulli, CompleteRandomization
 from causalopt.study.designs.estimators import HorvitzThompson
 from causalopt.study.designs.grouped import MatchedPairs
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.tree import BranchProof
 
 if TYPE_CHECKING:
     from causalopt.problems.copula.problem import CopulaProblem

@@ -16,9 +16,9 @@ from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
 from causalopt.problems.robust.z.paths.side import Known
 from causalopt.problems.robust.z.problem import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust.z.result import RobustZResult, check_level
-from causalopt.solving.result import Limit
 from causalopt.study.match_graph import MatchGraph, match_graph, read_calipers
 from causalopt.study.reading import require_columns
+from causalopt.verifying.claims import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

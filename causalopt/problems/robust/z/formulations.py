@@ -29,9 +29,9 @@ from causalopt.problems.robust.z.paths.hull import (
     z_of_ratio,
 )
 from causalopt.problems.robust.z.paths.network import statistic
-from causalopt.solving.result import Limit, Reason, Result, Termination
+from causalopt.solving.result import Result
 from causalopt.solving.several import Lane
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Limit, Proof, Reason, Termination
 
 if TYPE_CHECKING:
     from causalopt.problems.robust.z.problem import RobustZProblem

@@ -23,9 +23,10 @@ from causalopt.problems.robust.z.models import Matchings, opposite
 from causalopt.problems.robust.z.paths.network import PairNetwork
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.problem import Formulation, Problem
-from causalopt.solving.result import Result, Solution
+from causalopt.solving.result import Result
 from causalopt.study.match_graph import MatchGraph, as_match_graph
 from causalopt.study.reading import read_numbers, refuse_rows
+from causalopt.verifying.claims import Solution
 
 SIDES = {"max": 1, "min": -1}
 

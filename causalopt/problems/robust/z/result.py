@@ -14,7 +14,7 @@ from causalopt.modeling.program import Ints
 from causalopt.problems.robust.z.paths.hull import EXACT, relative_gap
 from causalopt.problems.robust.z.paths.network import statistic
 from causalopt.solving.result import Result
-from causalopt.solving.verify import Proof, Verification
+from causalopt.verifying.claims import Proof, Verification
 
 if TYPE_CHECKING:
     from causalopt.problems.robust.z.problem import RobustZProblem

@@ -18,9 +18,9 @@ from causalopt.problems.robust.z.problem import too_many_pairs
 from causalopt.problems.robust.z.result import PairVerification, RobustZResult, RobustZSide, verified_pairs
 from causalopt.solving.backend import backend_names, installed_backends
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions, unknown_name
-from causalopt.solving.result import Ledger, Limit, Reason, Result, Termination
+from causalopt.solving.result import Ledger, Result
 from causalopt.solving.several import Lane
-from causalopt.solving.verify import Proof
+from causalopt.verifying.claims import Limit, Proof, Reason, Termination
 
 if TYPE_CHECKING:
     import pandas as pd

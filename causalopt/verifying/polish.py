@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from causalopt.modeling.program import Bools, Floats, ProblemClass, Program
-from causalopt.solving.verify import is_feasible
+from causalopt.verifying.feasibility import is_feasible
 
 #: A row or column within this distance of a bound, relative to the size of its terms, counts as active.
 NEAR = 1e-5

@@ -11,8 +11,8 @@ from causalopt.errors import CausaloptWarning, VerificationError
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Solution, Termination
-from causalopt.solving.verify import Proof, Tolerances, verify
+from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Tolerances
+from causalopt.verifying.verify import verify
 
 UNITS = [1e-6, 1e-3, 1.0, 1e3, 1e6]
 SENSES = [pytest.param(False, id="minimise"), pytest.param(True, id="maximise")]

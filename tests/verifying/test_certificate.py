@@ -9,9 +9,9 @@ from planted import KINDS, feasible_point, planted
 from scipy.optimize import linprog
 
 from causalopt.modeling.program import Program
-from causalopt.solving.certificate import dual_bound, farkas_margin, feasible_multipliers, recovered_multipliers
-from causalopt.solving.result import Reason, Solution, Termination
-from causalopt.solving.verify import Proof, verify
+from causalopt.verifying.certificate import dual_bound, farkas_margin, feasible_multipliers, recovered_multipliers
+from causalopt.verifying.claims import Proof, Reason, Solution, Termination
+from causalopt.verifying.verify import verify
 
 SENSES = [pytest.param(False, id="minimise"), pytest.param(True, id="maximise")]
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -182,7 +182,7 @@ def test_recovered_multipliers_leave_a_gap_at_a_point_that_is_not_optimal(kind, 
 def test_nothing_is_recovered_for_a_program_too_large_to_try(monkeypatch):
     program = Program.from_arrays([1.0, 1.0], [[1.0, 1.0]], 1.0)
     assert list(recovered_multipliers(program, np.array([1.0, 0.0])))
-    monkeypatch.setattr("causalopt.solving.certificate.RECOVERY_LIMIT", 1)
+    monkeypatch.setattr("causalopt.verifying.certificate.RECOVERY_LIMIT", 1)
     assert not list(recovered_multipliers(program, np.array([1.0, 0.0])))
 
 
@@ -256,7 +256,7 @@ def test_a_column_that_can_move_without_limit_defeats_the_proof():
 
 
 def test_infeasibility_is_certified_by_true_multipliers_only(monkeypatch):
-    monkeypatch.setattr("causalopt.solving.verify.phase_one", lambda program: None)  # which would find true ones
+    monkeypatch.setattr("causalopt.verifying.no_solution.phase_one", lambda program: None)  # which would find true ones
     program = Program.from_arrays([0.0, 0.0], [[1.0, 1.0]], 3.0, np.inf, 0.0, 1.0)
     claim = Solution(Termination(Reason.INFEASIBLE))
     good, bad, misshapen, unknown = np.array([1.0]), np.array([-1.0]), np.ones(2), np.array([np.nan])

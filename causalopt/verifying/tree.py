@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 
 from causalopt.modeling.program import Floats, Ints, Program
-from causalopt.solving.certificate import feasible_multipliers
+from causalopt.verifying.certificate import feasible_multipliers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

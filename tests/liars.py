@@ -7,7 +7,7 @@ from causalopt_highs import HighsBackend
 
 from causalopt.modeling.program import Program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Limit, Reason, Termination
+from causalopt.verifying.claims import Limit, Reason, Termination
 
 
 class Liar(HighsBackend):

@@ -1,0 +1,1 @@
+"""Claims of solvers, and what recomputation from the program makes of them."""
