@@ -168,8 +168,9 @@ def test_what_asks_for_infinity_is_refused_by_name(solver):
             co.solve(m, solver)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("box", [1e4, 1e9])
-def test_benders_with_an_estimate_in_a_wide_box_ends_at_the_optimum_of_the_whole(box):
+def test_benders_with_an_estimate_in_a_wide_box_ends_at_the_optimum_of_the_whole(solver, box):
     fixed, cost, demand, capacity = (
         [12, 20, 15],
         [[3, 7, 4], [6, 2, 5], [8, 4, 3], [5, 6, 9]],
@@ -192,7 +193,7 @@ def test_benders_with_an_estimate_in_a_wide_box_ends_at_the_optimum_of_the_whole
     master.o = pyo.Objective(expr=sum(fixed[j] * master.y[j] for j in sites) + master.t)
     best = np.inf
     for _ in range(30):
-        lower = co.solve(master, "highs").objective
+        lower = co.solve(master, solver).objective
         for j in sites:
             sub.y[j].fix(round(master.y[j].value))
         value = co.solve(sub, "highs").objective
