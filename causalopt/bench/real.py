@@ -18,7 +18,7 @@ def data_file(*parts: str) -> Path:
     SkipInstance
         Where there is no such file.
     """
-    beside = Path(__file__).parents[4] / "shared" / "data"
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     path = Path(os.environ.get("CAUSALOPT_DATA", beside)).joinpath(*parts)
     if not path.is_file():
         raise SkipInstance(f"{'/'.join(parts)} is not there: set CAUSALOPT_DATA to the folder of real data")

@@ -32,8 +32,8 @@ def solve_in_any_units(
     failure: SolverFailure | None = None
     seen: set[tuple[bool, bool, bool, bytes]] = set()
     spread = _costs_are_spread(program)
-    exact = partial(_with_exact_columns, program, backend, options, tolerances, ledger)
     deadline = None if options.time_limit is None else perf_counter() + options.time_limit
+    exact = partial(_with_exact_columns, program, backend, options, deadline, tolerances, ledger)
     for scaling in Scaling.order(program.problem_class):
         with ledger.phase("compile"):
             reduced, restore = reduction.reduce(program, scaling)
@@ -48,6 +48,8 @@ def solve_in_any_units(
                 break
             # A relaxation may take for ever where the program itself does not.
             options = options.replace(time_limit=max(left / 2 if restore.opened else left, 1e-3))
+        if best is not None and program.integer.any() and best.check.passed and best.verified.x is not None:
+            options = options.replace(start=best.verified.x)
         try:
             trial = _solve_in_parts(program, reduced, restore, backend, options, tolerances, ledger, exact)
         except SolverFailure as error:
@@ -84,6 +86,7 @@ def _with_exact_columns(
     program: Program,
     backend: Backend,
     options: SolveOptions,
+    deadline: float | None,
     tolerances: Tolerances | None,
     ledger: Ledger,
     trial: Trial,
@@ -107,8 +110,9 @@ def _with_exact_columns(
         ProblemClass.CONVEX_QP,
     ):
         return trial
+    left = None if deadline is None else max(deadline - perf_counter(), 1e-3)
     try:
-        part = solve_in_any_units(beside, backend, options.replace(start=None), tolerances, ledger)
+        part = solve_in_any_units(beside, backend, options.replace(start=None, time_limit=left), tolerances, ledger)
     except SolverFailure:
         return trial
     if not part.is_optimal:

@@ -46,6 +46,8 @@ class Trial:
             return self.check.proof is Proof.CERTIFIED or not changed
         if termination.reason is Reason.OPTIMAL:
             return not spread or is_close(self.check)
+        if opened and termination.limit is Limit.TIME:
+            return False  # it had half of the time
         return termination.limit is not Limit.NONE and (termination.has_solution or not opened)
 
 

@@ -16,7 +16,9 @@ from wide_numbers import KINDS, instance, instances
 
 import causalopt as co
 from causalopt.errors import CausaloptError, UnsupportedProblem
-from causalopt.verifying.claims import Reason
+from causalopt.solving.trials import Trial
+from causalopt.verifying.claims import Limit, Reason, Solution, Termination
+from causalopt.verifying.verify import verify
 
 SOLVERS = ("highs", "scip", "gurobi", "cplex", "pyomo:highs")
 
@@ -219,3 +221,16 @@ def test_quadratic_programs_of_maros_and_meszaros(shared_data, name, optimum):
     result = co.solve(program, "highs")
     assert result.is_optimal and result.verification.proof == "certified by causalopt"
     assert result.objective == pytest.approx(optimum, rel=1e-7)
+
+
+def stopped(limit):
+    program = co.Program.from_arrays([1.0], upper=9e9, integer=True)
+    solution = Solution(Termination(Reason.FEASIBLE, limit), x=np.array([3.0]), objective=3.0)
+    return Trial(solution, *verify(program, solution))
+
+
+@pytest.mark.parametrize("limit", [Limit.TIME, Limit.NODES, Limit.MEMORY, Limit.INTERRUPT])
+def test_an_attempt_that_had_half_of_the_time_leaves_the_rest_to_the_next_and_no_other_limit_does(limit):
+    trial = stopped(limit)
+    assert trial.is_settled(changed=True, opened=False, spread=False)
+    assert trial.is_settled(changed=True, opened=True, spread=False) == (limit is not Limit.TIME)
