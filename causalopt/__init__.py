@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from causalopt.version import __version__ as __version__
 
 #: Public name -> the module that defines it. Names load on first use, so that `import causalopt` stays quick.
 _PUBLIC = {
+    "Answer": "causalopt.solving.answer",
     "ArrayConstraint": "causalopt.modeling.components",
     "ArrayCost": "causalopt.modeling.costs",
     "ArrayObjective": "causalopt.modeling.costs",
@@ -27,13 +28,16 @@ _PUBLIC = {
     "DataError": "causalopt.errors",
     "FactorialBalanceProblem": "causalopt.problems.factorial.problem",
     "FactorialResult": "causalopt.problems.factorial.result",
+    "Formulation": "causalopt.solving.problem",
     "Infeasibility": "causalopt.solving.infeasibility",
     "InfeasibleError": "causalopt.errors",
     "KnownCovariance": "causalopt.study.designs.simulated",
+    "Lane": "causalopt.solving.lane",
     "LicenseError": "causalopt.errors",
     "MahalanobisBalance": "causalopt.study.designs.simulated",
     "MatchedPairs": "causalopt.study.designs.grouped",
     "OptionError": "causalopt.errors",
+    "Problem": "causalopt.solving.problem",
     "ProblemClass": "causalopt.modeling.program",
     "Program": "causalopt.modeling.program",
     "Rerandomized": "causalopt.study.designs.simulated",
@@ -52,7 +56,9 @@ _PUBLIC = {
     "balance": "causalopt.problems.balance.problem",
     "causal_bootstrap": "causalopt.problems.copula.bootstrap.bootstrap",
     "compile_model": "causalopt.modeling.compile",
-    "explain_infeasibility": "causalopt.solving.infeasibility",
+    "draws": "causalopt.solving.answer",
+    "explain_infeasibility": "causalopt.solving.dispatch",
+    "explains": "causalopt.solving.answer",
     "factorial_balance": "causalopt.problems.factorial.problem",
     "session": "causalopt.solving.session",
     "solve": "causalopt.solving.dispatch",

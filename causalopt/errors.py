@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
 from typing import Any
+
+from causalopt.messages import Message
+
+#: Frames of files in here are ours, not the user's.
+_OURS = str(Path(__file__).parent)
 
 
 class CausaloptError(Exception):
-    """Base class of every error that causalopt raises on purpose."""
+    """Base class of every error that causalopt raises on purpose.
+
+    Attributes
+    ----------
+    message : causalopt.messages.Message
+        What `str` says, with the parts that have names; for who words them otherwise.
+    """
+
+    def __init__(self, message: str = "", *more: Any) -> None:
+        self.message = Message(message)
+        super().__init__(self.message, *more)
 
 
 class DataError(CausaloptError, ValueError):
@@ -73,4 +91,28 @@ class VerificationError(CausaloptError):
 
 
 class CausaloptWarning(UserWarning):
-    """A result is usable, but less than was asked for: a limit stopped it, or an option had no effect."""
+    """A result is usable, but less than was asked for: a limit stopped it, or an option had no effect.
+
+    Attributes
+    ----------
+    message : causalopt.messages.Message
+        What `str` says, with the parts that have names.
+    """
+
+    def __init__(self, message: str = "", *more: Any) -> None:
+        self.message = Message(message)
+        super().__init__(self.message, *more)
+
+
+def warn(note: str) -> None:
+    """Warn of something at the line of the user's that led to it, however deep in causalopt it is found.
+
+    Parameters
+    ----------
+    note : str
+        What is less than was asked for.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(CausaloptWarning(note), stacklevel=level)

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 #: From low to high, as CONTRIBUTING.md says it. At module level nobody imports from a higher layer.
 LAYERS = (
+    {"messages", "version"},
     {"errors"},
     {"modeling"},
     {"verifying"},

@@ -18,20 +18,20 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib import colors  # noqa: E402
 
 from causalopt.plotting import style as plots_style  # noqa: E402
-from causalopt.problems.balance.plot import FRONTIER_PICTURES, PICTURES  # noqa: E402
 from causalopt.problems.copula.bootstrap import plot as bootstrap_plot  # noqa: E402
 from causalopt.problems.factorial import plot as factorial_plots  # noqa: E402
 from causalopt.problems.robust.z import plot as robust_z_plot  # noqa: E402
 from causalopt.problems.synthetic_control import plot as synthetic_control_plot  # noqa: E402
+from causalopt.solving.answer import pictures_of  # noqa: E402
 
 #: Result -> its pictures by kind.
 KINDS = {
-    co.BalanceResult: PICTURES,
-    Frontier: FRONTIER_PICTURES,
-    co.RobustZCurve: robust_z_plot.PICTURES,
-    co.BootstrapResult: bootstrap_plot.PICTURES,
-    co.FactorialResult: factorial_plots.PICTURES,
-    co.SyntheticControlResult: synthetic_control_plot.PICTURES,
+    co.BalanceResult: pictures_of(co.BalanceResult),
+    Frontier: pictures_of(Frontier),
+    co.RobustZCurve: pictures_of(co.RobustZCurve),
+    co.BootstrapResult: pictures_of(co.BootstrapResult),
+    co.FactorialResult: pictures_of(co.FactorialResult),
+    co.SyntheticControlResult: pictures_of(co.SyntheticControlResult),
 }
 
 #: What the pictures need to be told.
@@ -305,7 +305,7 @@ def test_histogram_of_weights_counts_every_unit():
 def test_a_million_weights_are_binned():
     rng = np.random.default_rng(0)
     many = Stand(pd.Series(rng.exponential(size=1_000_000)))
-    ax = PICTURES["weights"](many)
+    ax = pictures_of(co.BalanceResult)["weights"](many)
     values, edges, _ = ax.patches[0].get_data()
     assert values.sum() == 1_000_000 and len(edges) == 41
 
@@ -598,7 +598,12 @@ def test_every_module_of_pictures_loads_without_matplotlib():
     import subprocess
     import sys
 
-    modules = [PICTURES["love"].__module__, plots_style.__name__, bootstrap_plot.__name__, factorial_plots.__name__]
+    modules = [
+        pictures_of(co.BalanceResult)["love"].__module__,
+        plots_style.__name__,
+        bootstrap_plot.__name__,
+        factorial_plots.__name__,
+    ]
     modules += [robust_z_plot.__name__, synthetic_control_plot.__name__, "causalopt.plotting.ranges"]
     assert all(importlib.import_module(module) for module in modules)
     code = f"import sys, {', '.join(modules)}; print('matplotlib' in sys.modules)"

@@ -38,9 +38,10 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, _entry_points, backend_names
 from causalopt.solving.isolate import IsolatedBackend
+from causalopt.solving.lane import Lane as SeveralPrograms
 from causalopt.solving.options import SolveOptions
+from causalopt.solving.problem import Problem
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.several import Lane as SeveralPrograms
 from causalopt.verifying.claims import Limit, Reason, Termination
 from causalopt.verifying.verify import objective_scale
 
@@ -169,7 +170,7 @@ class Made:
         self.seconds: dict[str, float] = {}
         self.search: Any = None
         ledger = Ledger()
-        if hasattr(self.problem, "fast_paths"):
+        if isinstance(self.problem, Problem):
             self._look_at_problem(ledger)
         self.facts: dict[str, Any] = {"formulation": self.formulation, "exact": int(self.exact)}
         self.problem_class: ProblemClass | None = None
@@ -185,7 +186,7 @@ class Made:
         self.named = self.problem.named_paths(self.formulation)
         self.exact = self.problem._formulations[self.formulation].exact
         self.tangents = self.problem.by_tangents(self.formulation)
-        self.search = self.problem.search(self.formulation)
+        self.search = self.problem.answer if self.problem.takes_several_programs(self.formulation) else None
         ledger.add("data", self.problem.data_seconds)
 
     def _look_at_program(self, ledger: Ledger) -> None:
@@ -210,7 +211,7 @@ class Made:
         from causalopt.modeling.compile import compile_model
 
         model = self.problem
-        if hasattr(self.problem, "fast_paths"):
+        if isinstance(self.problem, Problem):
             with ledger.phase("build"):
                 model = self.problem.build(self.formulation)
         with ledger.phase("compile"):

@@ -15,7 +15,7 @@ from rich.console import Console
 from causalopt.console.arguments import Solving
 from causalopt.console.showing import INTERRUPTED
 from causalopt.console.wording import in_options
-from causalopt.errors import CausaloptWarning
+from causalopt.errors import CausaloptWarning, warn
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions
 
 T = TypeVar("T")
@@ -109,8 +109,7 @@ def as_asked(result: Any, solving: Solving) -> Any:
     """Return a result without the note that a fast path ran here: nobody asked for anything else, but for a limit."""
     others = tuple(note for note in result.warnings if not note.endswith(NOT_ISOLATED))
     if len(others) < len(result.warnings) and solving.memory_limit is not None:
-        note = f"{result.solver} ran without the limit of --memory-limit, which is for solvers."
-        warnings.warn(note, CausaloptWarning, stacklevel=2)
+        warn(f"{result.solver} ran without the limit of --memory-limit, which is for solvers.")
     return dataclasses.replace(result, warnings=others)
 
 

@@ -7,15 +7,13 @@ colours. Text is measured before it is drawn: long names are shortened, labels a
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from causalopt.errors import DataError, OptionError
-from causalopt.solving.options import unknown_name
+from causalopt.errors import DataError
 
 #: Width of a picture of its own, in inches.
 WIDTH = 5.2
@@ -69,34 +67,6 @@ def pyplot() -> Any:
     except ImportError:
         raise DataError("Pictures need matplotlib: pip install causalopt[plot].") from None
     return plt
-
-
-# ---- which picture ----
-
-
-def draw(pictures: Mapping[str, Callable[..., Any]], result: Any, kind: Any, ax: Any, options: dict[str, Any]) -> Any:
-    """Draw the picture of a kind; the keyword arguments of its function are the options that it takes.
-
-    Raises
-    ------
-    OptionError
-        For a kind or an option that does not exist; the message lists those that do.
-    """
-    kinds = ", ".join(map(repr, pictures))
-    if not isinstance(kind, str):
-        raise OptionError(
-            f"The first argument of plot is the kind of picture ({kinds}), not {type(kind).__name__}; Axes are given "
-            "by name, ax=..."
-        )
-    if kind not in pictures:
-        raise OptionError(f"Unknown kind of picture {kind!r}; {type(result).__name__} has {kinds}.")
-    takes = [p.name for p in inspect.signature(pictures[kind]).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for name in options:
-        if not takes:
-            raise OptionError(f"The picture {kind!r} takes no options; {name!r} is not one.")
-        if name not in takes:
-            raise OptionError(unknown_name(f"option of the picture {kind!r}", name, takes))
-    return pictures[kind](result, ax, **options)
 
 
 # ---- where it is drawn ----

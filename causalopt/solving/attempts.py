@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 
-from causalopt.errors import CausaloptWarning, OptionError, VerificationError
+from causalopt.errors import OptionError, VerificationError, warn
 from causalopt.modeling.program import INFINITE, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
+from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions
 from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
 from causalopt.verifying.verify import verify
+from causalopt.version import __version__
 
 FastPath = Callable[[Program, SolveOptions], Solution]
 """An algorithm for one problem: it returns its claims in the order of the program's columns and rows."""
@@ -32,8 +33,6 @@ def run_fast_path(
     reason: str,
 ) -> Result:
     """Run a hand-written algorithm, and verify its answer against the same program as a solver's."""
-    from causalopt import __version__
-
     if options.solver_options:
         raise OptionError(
             f"{name} takes no solver options: {', '.join(map(str, options.solver_options))}. "
@@ -51,7 +50,7 @@ def run_fast_path(
     notes = []
     if options.isolate:
         notes.append(f"{name} {NOT_ISOLATED}")
-        warnings.warn(notes[0], CausaloptWarning, stacklevel=5)
+        warn(notes[0])
     return as_result(
         verified,
         check,
@@ -80,8 +79,6 @@ def solve_program(
     ledger = ledger or Ledger()
     backend.check_can_solve(program)
     if options.isolate:
-        from causalopt.solving.isolate import IsolatedBackend
-
         backend = IsolatedBackend(backend, options.memory_limit)
     options = options.replace(start=options.check_start(program.n_columns))
     shown = unused_options(backend, options)  # what the user must hear of; other notes stay on the result
@@ -97,7 +94,7 @@ def solve_program(
     shown += limit_notes(backend, verified, check)
     notes = [*far_number_notes(program), *notes]
     for note in shown:
-        warnings.warn(note, CausaloptWarning, stacklevel=4)
+        warn(note)
     return verified_result(verified, check, ledger, backend, reason, shown + notes)
 
 

@@ -13,15 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 import scipy.sparse as sp
 
+from causalopt import modeling
 from causalopt.errors import DataError, OptionError, SolverNotAvailable
 from causalopt.modeling.program import Program
+from causalopt.solving.backend import backend_names
 from causalopt.solving.capsule_file import SCHEMA, pack, unpack
+from causalopt.solving.dispatch import solve
+from causalopt.solving.lane import Lane
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.result import Result
+from causalopt.solving.problem import Problem
+from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
 from causalopt.verifying.verify import objective_scale, verify
+from causalopt.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,8 +256,6 @@ class Capsule:
         SolverNotAvailable
             Where the solver is not installed here; the message says which are.
         """
-        from causalopt.solving.backend import backend_names
-
         fast = ":" not in self.solver and self.solver not in backend_names()
         if fast and solver == self.solver:
             raise SolverNotAvailable(
@@ -371,24 +376,18 @@ def _program_of(subject: Any, result: Result) -> tuple[Program, str, bool]:
     """Return the program that was solved, its formulation, and whether tangents may stand in for its squares."""
     if isinstance(subject, Program):
         return subject, "", False
-    from causalopt.modeling.compile import compile_model
-
-    if not hasattr(subject, "fast_paths"):
-        return compile_model(subject), "", False
+    if not isinstance(subject, Problem):
+        return modeling.compile_model(subject), "", False
     name = subject.formulation_name(result.formulation or None)
-    if subject.search(name) is not None:
+    if subject.takes_several_programs(name):
         raise DataError(
             f"The answer to a {type(subject).__name__} takes several programs, and a capsule holds one: keep its pairs "
             "or its data instead, from which it is recomputed."
         )
-    return subject.direct_program(name) or compile_model(subject.build(name)), name, subject.by_tangents(name)
+    return subject.direct_program(name) or subject.program(name), name, subject.by_tangents(name)
 
 
 def _solved(capsule: Capsule, solver: str, options: SolveOptions, tolerances: Tolerances | None) -> Result:
-    from causalopt.solving.dispatch import solve
-    from causalopt.solving.result import Ledger
-    from causalopt.solving.several import Lane
-
     if capsule.tangents and options.start is None:
         lane = Lane(solver, capsule.formulation, options, tolerances, Ledger())
         return lane.solve(capsule.program, tangents=True)
@@ -400,10 +399,6 @@ def _solved(capsule: Capsule, solver: str, options: SolveOptions, tolerances: To
 
 
 def _platform() -> dict[str, str]:
-    import scipy
-
-    from causalopt import __version__
-
     return {
         "causalopt": __version__,
         "python": platform.python_version(),

@@ -1,18 +1,22 @@
-"""solve(): choose a solver, build, compile, solve, verify; one lane for every problem and solver."""
+"""solve() and explain_infeasibility(): one lane for problems, Pyomo models and programs, and every solver."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from causalopt.errors import DataError, LicenseError, OptionError, SolverFailure, SolverNotAvailable
+from causalopt import modeling
+from causalopt.errors import DataError, OptionError
 from causalopt.modeling.program import Program
-from causalopt.solving.attempts import run_fast_path, solve_program
-from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends, unknown_solver
+from causalopt.solving.attempts import solve_program
+from causalopt.solving.backend import Backend, get_backend
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.infeasibility import Infeasibility, blocking_rows
+from causalopt.solving.lane import Lane
 from causalopt.solving.options import SolveOptions
+from causalopt.solving.problem import Problem
 from causalopt.solving.result import Ledger, Result
-from causalopt.verifying.claims import Reason, Tolerances
+from causalopt.verifying.claims import Tolerances
 
 
 def solve(
@@ -103,27 +107,28 @@ def solve(
         isolate=isolate,
         memory_limit=memory_limit,
     )
-    is_problem = hasattr(problem_or_model, "fast_paths")
-    if formulation is not None and not is_problem:
+    if isinstance(problem_or_model, Problem):
+        problem = problem_or_model
+        ledger.add("data", problem.data_seconds)
+        options_ = chosen if start is None else chosen.replace(start=start)
+        return problem.answer(Lane(solver, problem.formulation_name(formulation), options_, tolerances, ledger))
+    if formulation is not None:
         raise OptionError(f"formulation is {formulation!r}, but only problems have formulations.")
     if isinstance(problem_or_model, Program):
         return _solve_model(problem_or_model, None, solver, start, chosen, tolerances, ledger)
-    if is_problem:
-        return _solve_problem(problem_or_model, solver, formulation, start, chosen, tolerances, ledger)
     if not hasattr(problem_or_model, "component_objects"):
         raise DataError(
             f"solve() takes a causalopt problem, a Pyomo model or a Program, not {type(problem_or_model).__name__}."
         )
-    from causalopt.modeling.compile import compile_model, start_values
-
+    compile_model = modeling.compile_model  # first, so that loading Pyomo is not charged to a phase
     if (isinstance(solver, Backend) or ":" in solver) and (backend := get_backend(solver)).takes_models:
-        from causalopt.solving.models import solve_model
+        from causalopt.solving.models import solve_model  # which loads Pyomo
 
         return solve_model(problem_or_model, backend, start, chosen, tolerances, ledger, "it was asked for")
     with ledger.phase("compile"):
         program = compile_model(problem_or_model)
         if start is True:
-            start = start_values(program)
+            start = modeling.start_values(program)
     return _solve_model(program, problem_or_model, solver, start, chosen, tolerances, ledger)
 
 
@@ -140,110 +145,67 @@ def _solve_model(
     backend, reason = choose_backend(program, solver)
     result = solve_program(program, backend, options, tolerances, ledger, reason)
     if model is not None:
-        from causalopt.modeling.compile import load_values
-        from causalopt.modeling.suffixes import load_duals
-
         if result.x is not None:
-            load_values(program, result.x)
-        load_duals(model, program, result.row_dual)
+            modeling.load_values(program, result.x)
+        modeling.load_duals(model, program, result.row_dual)
     return result
 
 
-def _solve_problem(
-    problem: Any,
-    solver: str | Backend,
-    formulation: str | None,
-    start: Any,
-    options: SolveOptions,
-    tolerances: Tolerances | None,
-    ledger: Ledger,
-) -> Any:
-    from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
+def explain_infeasibility(
+    problem_or_model: Any, solver: str = "auto", *, formulation: str | None = None, time_limit: float | None = 60.0
+) -> Infeasibility:
+    """Return which constraints of a model must give way until it can be met, and how far.
 
-    ledger.add("data", problem.data_seconds)
-    name = problem.formulation_name(formulation)
-    if (search := problem.search(name)) is not None:  # an answer that takes several programs
-        from causalopt.solving.several import Lane
+    Parameters
+    ----------
+    problem_or_model : Problem, pyomo.environ.ConcreteModel, Block or Program
+        A model with constraints of your own, for example. Its objective plays no part: it may be of any kind, or
+        missing.
+    solver : str
+        Any backend; where it does not take linear programs of this size, an open-source one stands in.
+    formulation : str, optional
+        Of a problem.
+    time_limit : float, optional
+        Seconds for the solver: twice this at most for an integer program, which takes a continuous program first.
 
-        if isinstance(solver, Backend):
-            raise OptionError("This answer takes several programs: name a registered solver, not a backend object.")
-        return search(Lane(solver, name, options.replace(start=start), tolerances, ledger))
-    fast_paths = problem.fast_paths(name)
-    asked = solver if isinstance(solver, str) else ""
-    program = None
-    if asked in fast_paths or (solver == "auto" and fast_paths):
-        with ledger.phase("build"):
-            program = problem.direct_program(name)
-    if program is None:
-        program = _compiled(problem, name, ledger)
-    options = options if start is None else options.replace(start=start)
-    named_paths = problem.named_paths(name)
-    result = None
-    if asked in named_paths and asked not in fast_paths:
-        result = run_fast_path(program, asked, named_paths[asked], options, tolerances, ledger, "it was asked for")
-    elif asked in fast_paths or (asked == "auto" and fast_paths):
-        path = asked if asked in fast_paths else next(iter(fast_paths))
-        reason = "it was asked for" if asked == path else f"{path} is an exact algorithm for this problem"
-        result = run_fast_path(program, path, fast_paths[path], options, tolerances, ledger, reason)
-        if solver == "auto" and result.status.reason is Reason.NO_SOLUTION:
-            result = None  # it ran out of steps: a solver is next
-    if result is None:
-        if asked and asked not in (*backend_names(), "auto") and ":" not in asked:
-            raise unknown_solver(asked, [*backend_names(), *fast_paths, *named_paths])
-        tangents = problem.by_tangents(name)
-        backend, reason = choose_backend(program, solver, tangents=tangents)
-        solve_it = solve_program_by_tangents if tangents and needs_tangents(program, backend) else solve_program
-        try:
-            result = solve_it(program, backend, options, tolerances, ledger, reason)
-        except LicenseError as error:
-            raise LicenseError(f"{error} {_alternatives(problem, name, backend)}".strip()) from None
-    result = dataclasses.replace(result, formulation=name)
-    if result.status.reason is Reason.INFEASIBLE:
-        raise problem.infeasible(result)
-    if not result:
-        raise SolverFailure(
-            f"{result.solver} ended without a solution ({result.status}). "
-            "Allow more time (time_limit=), or use another solver or formulation."
-        )
-    return problem.result(result, program)
+    Returns
+    -------
+    Infeasibility
 
+    Notes
+    -----
+    The least total change is found by a linear program with one more variable and two more rows a constraint (see
+    `causalopt.solving.elastic`): it takes about as long as to find a feasible point, and nothing is computed before
+    you ask. There may be other changes of the same total. Bounds of variables give way only where they contradict
+    themselves: crossed, or without a whole number between them. These are then constraints like the others. A
+    constraint or variable that contradicts itself is named in the words, with its two numbers.
 
-def _alternatives(problem: Any, formulation: str, backend: Backend) -> str:
-    """Return, in words, what of a problem fits a licence that its formulation does not: other ways to write it."""
-    others = [name for name in problem.formulations.index if name != formulation and problem.search(name) is None]
-    fitting = [name for name in others if backend.fits(_compiled(problem, name, Ledger()))]
-    paths = list(problem.fast_paths(formulation))
-    parts = [
-        f"Formulations that fit {backend.name}: {', '.join(fitting)}." if fitting else "",
-        f"Fast paths, which need no licence: {', '.join(paths)}." if paths else "",
-    ]
-    return " ".join(part for part in parts if part)
+    Raises
+    ------
+    UnsupportedProblem
+        For a model that does not compile: its nonlinear part is named.
+    DataError
+        Where no change was found within the time limit, and for a constraint that asks for 1e20 or more.
 
-
-def _compiled(problem: Any, formulation: str, ledger: Ledger) -> Program:
-    from causalopt.modeling.compile import compile_model  # first, so that loading Pyomo is not charged to a phase
-
-    with ledger.phase("build"):
-        model = problem.build(formulation)
-    with ledger.phase("compile"):
-        return compile_model(model)
-
-
-def choose_backend(program: Program, solver: str | Backend, *, tangents: bool = False) -> tuple[Backend, str]:
-    """Return the backend for a program, and in a sentence why.
-
-    With `tangents` a solver of MILPs counts as one that takes convex MIQPs, see `causalopt.solving.tangents`.
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> m = pyo.ConcreteModel()
+    >>> m.x = pyo.Var()
+    >>> m.budget = pyo.Constraint(expr=m.x <= 5)
+    >>> m.demand = pyo.Constraint(["a", "b"], rule=lambda m, k: m.x >= 7)
+    >>> m.cost = pyo.Objective(expr=m.x)
+    >>> print(explain_infeasibility(m))
+    No point meets all constraints. What gives way in the least total change, 2:
+    budget. That no smaller change does is certified by causalopt.
+    <BLANKLINE>
+    constraint index  side  asked  needed  gives way by
+        budget       upper    5.0     7.0           2.0
     """
-    if solver != "auto":
-        return get_backend(solver), "it was asked for"
-    from causalopt.solving.tangents import needs_tangents
-
-    problem_class = program.problem_class
-    for backend in installed_backends():
-        if backend.open_source and (backend.fits(program) or (tangents and needs_tangents(program, backend))):
-            return backend, f"{backend.name} is the first installed open-source solver that takes a {problem_class}"
-    able = [b.name for b in installed_backends() if problem_class in b.classes]
-    raise SolverNotAvailable(
-        f"No installed open-source solver takes this {problem_class}. "
-        + (f"Ask by name for one of: {', '.join(able)}." if able else "pip install pyscipopt brings one.")
-    )
+    if isinstance(problem_or_model, Program):
+        program = problem_or_model
+    else:
+        is_problem = isinstance(problem_or_model, Problem)
+        model = problem_or_model.build(formulation) if is_problem else problem_or_model
+        program = modeling.compile_model(model, objective=False)
+    return blocking_rows(program, solver, time_limit=time_limit)

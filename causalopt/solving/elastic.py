@@ -24,7 +24,7 @@ from causalopt.errors import CausaloptWarning, SolverNotAvailable, VerificationE
 from causalopt.modeling.program import Floats, Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Backend, get_backend
-from causalopt.solving.dispatch import choose_backend
+from causalopt.solving.choice import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Result
 from causalopt.verifying.claims import Reason

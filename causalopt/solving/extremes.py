@@ -22,6 +22,9 @@ import scipy.sparse as sp
 
 from causalopt.errors import SolverFailure, VerificationError
 from causalopt.modeling.program import Floats, Program
+from causalopt.solving.attempts import solve_program
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Result
 from causalopt.verifying.claims import Reason
 
@@ -173,10 +176,6 @@ def _least_anywhere(program: Program, cost: Floats, best: Floats) -> Extreme | N
 
 
 def _any_lp(program: Program) -> Result:
-    from causalopt.solving.attempts import solve_program
-    from causalopt.solving.dispatch import choose_backend
-    from causalopt.solving.options import SolveOptions
-
     return solve_program(program, choose_backend(program, "auto")[0], SolveOptions())
 
 

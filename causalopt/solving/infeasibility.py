@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from causalopt import modeling
 from causalopt.errors import DataError
 from causalopt.modeling.program import Bools, Ints, Program
 from causalopt.solving.elastic import Relaxation, least_relaxation
@@ -68,58 +69,8 @@ class Infeasibility:
         return f"{words}\n\n{self.table.to_string(index=False)}" if len(self.table) else words
 
 
-def explain_infeasibility(
-    problem_or_model: Any, solver: str = "auto", *, formulation: str | None = None, time_limit: float | None = 60.0
-) -> Infeasibility:
-    """Return which constraints of a model must give way until it can be met, and how far.
-
-    Parameters
-    ----------
-    problem_or_model : Problem, pyomo.environ.ConcreteModel, Block or Program
-        A model with constraints of your own, for example. Its objective plays no part: it may be of any kind, or
-        missing.
-    solver : str
-        Any backend; where it does not take linear programs of this size, an open-source one stands in.
-    formulation : str, optional
-        Of a problem.
-    time_limit : float, optional
-        Seconds for the solver: twice this at most for an integer program, which takes a continuous program first.
-
-    Returns
-    -------
-    Infeasibility
-
-    Notes
-    -----
-    The least total change is found by a linear program with one more variable and two more rows a constraint (see
-    `causalopt.solving.elastic`): it takes about as long as to find a feasible point, and nothing is computed before
-    you ask. There may be other changes of the same total. Bounds of variables give way only where they contradict
-    themselves: crossed, or without a whole number between them. These are then constraints like the others. A
-    constraint or variable that contradicts itself is named in the words, with its two numbers.
-
-    Raises
-    ------
-    UnsupportedProblem
-        For a model that does not compile: its nonlinear part is named.
-    DataError
-        Where no change was found within the time limit, and for a constraint that asks for 1e20 or more.
-
-    Examples
-    --------
-    >>> import pyomo.environ as pyo
-    >>> m = pyo.ConcreteModel()
-    >>> m.x = pyo.Var()
-    >>> m.budget = pyo.Constraint(expr=m.x <= 5)
-    >>> m.demand = pyo.Constraint(["a", "b"], rule=lambda m, k: m.x >= 7)
-    >>> m.cost = pyo.Objective(expr=m.x)
-    >>> print(explain_infeasibility(m))
-    No point meets all constraints. What gives way in the least total change, 2:
-    budget. That no smaller change does is certified by causalopt.
-    <BLANKLINE>
-    constraint index  side  asked  needed  gives way by
-        budget       upper    5.0     7.0           2.0
-    """
-    program = _program_of(problem_or_model, formulation)
+def blocking_rows(program: Program, solver: str = "auto", *, time_limit: float | None = 60.0) -> Infeasibility:
+    """Return which rows of a program must give way, and how far; see `causalopt.explain_infeasibility`."""
     crossed, empty = np.flatnonzero(program.row_lower > program.row_upper), np.flatnonzero(_crossed(program))
     contradictions = [_self_contradiction(program, i) for i in [*crossed.tolist(), *(program.n_rows + empty).tolist()]]
     open_rows, owner = _with_sides_apart(program, crossed, empty)
@@ -141,15 +92,6 @@ def explain_infeasibility(
     what = "constraints and bounds of variables" if len(empty) else "constraints"
     words = _words(table, found, proof, what, contradictions)
     return Infeasibility(table, found.total, found.without_integrality, proof, found.result.solver, found.x, words)
-
-
-def _program_of(source: Any, formulation: str | None) -> Program:
-    if isinstance(source, Program):
-        return source
-    from causalopt.modeling.compile import compile_model
-
-    model = source.build(formulation) if hasattr(source, "fast_paths") else source
-    return compile_model(model, objective=False)
 
 
 def _crossed(program: Program) -> Bools:
@@ -193,11 +135,9 @@ def _name(program: Program, position: int) -> tuple[str, Any]:
     is_row = position < program.n_rows
     groups: Sequence[tuple[Any, int, int]] = program.rows if is_row else program.columns
     position -= 0 if is_row else program.n_rows
-    from causalopt.modeling.components import is_untouched
-
     for component, first, count in groups:
         if first <= position < first + count:
-            if is_untouched(component):
+            if modeling.is_untouched(component):
                 return component.name, position - first
             if hasattr(component, "parent_component") and component.parent_component() is not component:
                 return component.parent_component().name, component.index()

@@ -8,7 +8,6 @@ back; its bound stays the solver's claim.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -20,7 +19,7 @@ from pyomo.core.base.var import IndexedVar
 from pyomo.core.expr.numeric_expr import SumExpression
 from pyomo.core.expr.visitor import identify_variables
 
-from causalopt.errors import CausaloptWarning, DataError, SolverFailure, UnsupportedProblem
+from causalopt.errors import DataError, SolverFailure, UnsupportedProblem, warn
 from causalopt.modeling.compile import compile_model
 from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program
 from causalopt.modeling.suffixes import load_duals
@@ -87,7 +86,7 @@ def solve_model(
         raise refusal(f"{backend.name} ({backend.version()})", trial.solution, check)
     shown += limit_notes(backend, verified, check)
     for note in shown:
-        warnings.warn(note, CausaloptWarning, stacklevel=4)
+        warn(note)
     shown += [*(far_number_notes(program) if program is not None else []), *trial.notes]
     if verified.x is not None:
         write_values(variables, verified.x)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from causalopt.errors import DataError, InfeasibleError, OptionError
+from causalopt import modeling
+from causalopt.errors import DataError, InfeasibleError, LicenseError, OptionError, SolverFailure
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving.options import SolveOptions, unknown_name
-from causalopt.solving.result import Result
-from causalopt.verifying.claims import Solution
+from causalopt.solving.attempts import FastPath, run_fast_path, solve_program
+from causalopt.solving.backend import Backend, backend_names, installed_backends, unknown_solver
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.infeasibility import blocking_rows
+from causalopt.solving.lane import Lane
+from causalopt.solving.options import unknown_name
+from causalopt.solving.result import Ledger, Result
+from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
+from causalopt.verifying.claims import Reason
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from causalopt.solving.several import Lane
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +96,9 @@ class Problem(abc.ABC):
         formulation : str, optional
             One of `formulations`; the first by default.
         """
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.costs import ArrayObjective
-
-        model = pyo.ConcreteModel()
+        model = modeling.pyo.ConcreteModel()
         cost, sense = self._components(model, self.formulation_name(formulation))
-        model.objective = ArrayObjective(**cost, sense=sense)
+        model.objective = modeling.ArrayObjective(**cost, sense=sense)
         return model
 
     def attach(self, block: Any, formulation: str | None = None) -> None:
@@ -117,11 +118,9 @@ class Problem(abc.ABC):
         DataError
             For what is no block.
         """
-        from causalopt.modeling.costs import ArrayCost
-
         self._require_block(block)
         cost, _ = self._components(block, self.formulation_name(formulation))
-        block.cost = ArrayCost(**cost)
+        block.cost = modeling.ArrayCost(**cost)
 
     @staticmethod
     def _require_block(block: Any) -> None:
@@ -149,7 +148,7 @@ class Problem(abc.ABC):
         """
         return None
 
-    def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
+    def fast_paths(self, formulation: str) -> dict[str, FastPath]:
         """Return the exact hand-written algorithms that solve this formulation, the preferred one first.
 
         Parameters
@@ -159,17 +158,7 @@ class Problem(abc.ABC):
         """
         return {}
 
-    def search(self, formulation: str) -> Callable[[Lane], Result] | None:
-        """Return the procedure for an answer that takes several programs; None where one program answers.
-
-        Parameters
-        ----------
-        formulation : str
-            One of `formulations`.
-        """
-        return None
-
-    def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
+    def named_paths(self, formulation: str) -> dict[str, FastPath]:
         """Return algorithms that run only when asked for by name: heuristics, and refusals that say why.
 
         Parameters
@@ -188,6 +177,94 @@ class Problem(abc.ABC):
             One of `formulations`.
         """
         return self._formulations[formulation].tangents
+
+    def takes_several_programs(self, formulation: str) -> bool:
+        """Return whether the answer takes several programs: `answer` then solves them.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        """
+        return False
+
+    def program(self, formulation: str, ledger: Ledger | None = None) -> Program:
+        """Return the program of a formulation, compiled from its model.
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        ledger : Ledger, optional
+            What the time is charged to.
+        """
+        ledger = ledger or Ledger()
+        compile_model = modeling.compile_model  # first, so that loading Pyomo is not charged to a phase
+        with ledger.phase("build"):
+            model = self.build(formulation)
+        with ledger.phase("compile"):
+            return compile_model(model)
+
+    def answer(self, lane: Lane) -> Result:
+        """Solve the problem and return its own kind of result: here by one program, on a fast path or a backend.
+
+        A problem whose answer takes several programs has a method of its own, and `takes_several_programs`.
+
+        Parameters
+        ----------
+        lane : Lane
+            The solver asked for, the formulation, options and clock.
+        """
+        name, ledger = lane.formulation, lane.ledger
+        fast_paths, named_paths = self.fast_paths(name), self.named_paths(name)
+        asked = lane.solver if isinstance(lane.solver, str) else ""
+        path = next(iter(fast_paths), "") if asked == "auto" else asked
+        program = None
+        if path in fast_paths:
+            with ledger.phase("build"):
+                program = self.direct_program(name)
+        if program is None:
+            program = self.program(name, ledger)
+        result = None
+        if path in fast_paths or path in named_paths:
+            algorithm = fast_paths[path] if path in fast_paths else named_paths[path]
+            reason = "it was asked for" if asked == path else f"{path} is an exact algorithm for this problem"
+            result = run_fast_path(program, path, algorithm, lane.options, lane.tolerances, ledger, reason)
+            if asked == "auto" and result.status.reason is Reason.NO_SOLUTION:
+                result = None  # it ran out of steps: a solver is next
+        elif asked and asked not in (*backend_names(), "auto") and ":" not in asked:
+            raise unknown_solver(asked, [*backend_names(), *fast_paths, *named_paths])
+        if result is None:
+            result = self._by_backend(program, lane)
+        result = result.replace(formulation=name)
+        if result.status.reason is Reason.INFEASIBLE:
+            raise self.infeasible(result)
+        if not result:
+            raise SolverFailure(
+                f"{result.solver} ended without a solution ({result.status}). "
+                "Allow more time (time_limit=), or use another solver or formulation."
+            )
+        return self.result(result, program)
+
+    def _by_backend(self, program: Program, lane: Lane) -> Result:
+        tangents = self.by_tangents(lane.formulation)
+        backend, reason = choose_backend(program, lane.solver, tangents=tangents)
+        solve_it = solve_program_by_tangents if tangents and needs_tangents(program, backend) else solve_program
+        try:
+            return solve_it(program, backend, lane.options, lane.tolerances, lane.ledger, reason)
+        except LicenseError as error:
+            raise LicenseError(f"{error} {self._alternatives(lane.formulation, backend)}".strip()) from None
+
+    def _alternatives(self, formulation: str, backend: Backend) -> str:
+        """Return, in words, what fits a licence that a formulation does not: other ways to write the problem."""
+        others = [name for name in self._formulations if name != formulation and not self.takes_several_programs(name)]
+        fitting = [name for name in others if backend.fits(self.program(name))]
+        paths = list(self.fast_paths(formulation))
+        parts = [
+            f"Formulations that fit {backend.name}: {', '.join(fitting)}." if fitting else "",
+            f"Fast paths, which need no licence: {', '.join(paths)}." if paths else "",
+        ]
+        return " ".join(part for part in parts if part)
 
     @abc.abstractmethod
     def result(self, result: Result, program: Program) -> Result:
@@ -213,8 +290,12 @@ class Problem(abc.ABC):
         """
         return InfeasibleError(
             f"No solution satisfies the constraints ({result.solver}: {result.status.raw}).",
-            partial(_blocking_rows, self, result.solver, result.formulation or None),
+            partial(self._blocking_rows, result),
         )
+
+    def _blocking_rows(self, result: Result) -> pd.DataFrame:
+        model = self.build(result.formulation or None)
+        return blocking_rows(modeling.compile_model(model, objective=False), result.solver).table
 
     def solvers(self, formulation: str | None = None) -> pd.DataFrame:
         """Return what can solve the problem here: installed solvers and fast paths, and what stands in the way.
@@ -226,11 +307,8 @@ class Problem(abc.ABC):
         """
         import pandas as pd
 
-        from causalopt.modeling.compile import compile_model
-        from causalopt.solving.backend import installed_backends
-
         name = self.formulation_name(formulation)
-        program = compile_model(self.build(name))
+        program = modeling.compile_model(self.build(name))
         quadratic = program.Q is not None
         rows = [{"solver": path, "can solve": True, "note": "exact fast path"} for path in self.fast_paths(name)]
         for backend in installed_backends():
@@ -241,9 +319,3 @@ class Problem(abc.ABC):
                 note = backend.license().obstacle(program.n_columns, program.n_rows, quadratic) or ""
             rows.append({"solver": backend.name, "can solve": not note, "note": note})
         return pd.DataFrame(rows).set_index("solver")
-
-
-def _blocking_rows(problem: Problem, solver: str, formulation: str | None) -> pd.DataFrame:
-    from causalopt.solving.infeasibility import explain_infeasibility
-
-    return explain_infeasibility(problem, solver, formulation=formulation).table

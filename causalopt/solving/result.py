@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from causalopt.modeling.program import Floats
+from causalopt.solving.answer import Answer
 from causalopt.verifying.claims import Limit as Limit
 from causalopt.verifying.claims import Reason as Reason
 from causalopt.verifying.claims import Solution as Solution
@@ -17,9 +18,6 @@ from causalopt.verifying.claims import Verification
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from causalopt.solving.words import Words
-    from causalopt.verifying.claims import Verification
 
 
 class Ledger:
@@ -127,7 +125,7 @@ def seconds(value: float) -> str:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Result:
+class Result(Answer):
     """A verified answer.
 
     Attributes
@@ -218,26 +216,6 @@ class Result:
         facts = self.facts()
         width = max(map(len, facts))
         return "\n".join(f"{name:<{width}}  {text}" for name, text in facts.items())
-
-    def explain(self) -> str:
-        """Return the result in plain words: what was solved, by whom, what is proven, and what it does not say."""
-        from causalopt.solving.words import explanation
-
-        return explanation(self, self.words())
-
-    def words(self) -> Words:
-        """Return what this kind of result says of itself in `explain`."""
-        from causalopt.solving.words import Words
-
-        size = "" if self.x is None else f" with {len(self.x):,} variables"
-        size += "" if self.row_dual is None else f" and {len(self.row_dual):,} constraints"
-        value = "" if self.objective is None else f"The objective is {self.objective:.6g}."
-        prices = ""
-        if self.row_dual is not None:
-            dear = int((abs(self.row_dual) > 1e-9).sum())
-            prices = f"Of the constraints {dear:,} have a price: changing their right-hand side changes the objective."
-        silent = "It is the answer to the model as it was given; whether that is the right model it does not say."
-        return Words(f"A model{size} was solved.", (value,), (prices,), silent)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the facts of the solve as a table."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from causalopt.errors import CausaloptError, CausaloptWarning, DataError, SolverNotAvailable
+from causalopt import modeling
+from causalopt.errors import CausaloptError, DataError, SolverNotAvailable, warn
 from causalopt.modeling.program import Floats, Program
 from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import CHANGEABLE, Backend, LiveModel
-from causalopt.solving.dispatch import choose_backend
+from causalopt.solving.choice import choose_backend
 from causalopt.solving.options import SolveOptions
+from causalopt.solving.problem import Problem
 from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Tolerances
 from causalopt.verifying.verify import verify
@@ -66,11 +67,7 @@ class Session:
         self._live: LiveModel | None = self.backend.session(program, self.options)
         self._open_state = True
         if self._live is None:
-            warnings.warn(
-                f"{self.backend.name} keeps nothing between solves of a {program.problem_class}: each starts afresh.",
-                CausaloptWarning,
-                stacklevel=2,
-            )
+            warn(f"{self.backend.name} keeps nothing between solves of a {program.problem_class}: each starts afresh.")
 
     @property
     def memory(self) -> str:
@@ -192,10 +189,8 @@ def session(
     """
     if isinstance(problem_or_model, Program):
         return Session(problem_or_model, solver, **options)
-    from causalopt.modeling.compile import compile_model
-
     model = problem_or_model
-    if hasattr(model, "fast_paths"):
+    if isinstance(model, Problem):
         name = model.formulation_name(formulation)
         if solver in (*model.fast_paths(name), *model.named_paths(name)):
             raise SolverNotAvailable(
@@ -203,4 +198,4 @@ def session(
                 "a solver."
             )
         model = model.build(formulation)
-    return Session(compile_model(model), solver, **options)
+    return Session(modeling.compile_model(model), solver, **options)

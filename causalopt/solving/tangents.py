@@ -18,14 +18,16 @@ from time import perf_counter
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.errors import CausaloptWarning, SolverFailure
+from causalopt.errors import CausaloptWarning, SolverFailure, warn
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
 from causalopt.solving.ask import ask
 from causalopt.solving.attempts import limit_notes, refusal, solve_program, unused_options, verified_result
 from causalopt.solving.backend import Backend
+from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances
+from causalopt.verifying.feasibility import scaled_violations
 from causalopt.verifying.verify import objective_scale, verify
 
 #: MILPs solved before the loop gives up.
@@ -208,7 +210,7 @@ def solve_program_by_tangents(
     for_the_loop = options.replace(start=None, time_limit=None)  # which uses these two itself, on every backend
     notes = unused_options(backend, for_the_loop) + limit_notes(backend, verified, check)
     for note in notes:
-        warnings.warn(note, CausaloptWarning, stacklevel=5)
+        warn(note)
     if program.problem_class not in backend.classes:
         reason += f"; it takes no {program.problem_class}, so that tangents stand in for the squares"
     return verified_result(verified, check, ledger, backend, reason, notes)
@@ -216,8 +218,6 @@ def solve_program_by_tangents(
 
 def _relaxation(program: Program, backend: Backend, options: SolveOptions) -> Solution | None:
     """Solve the continuous relaxation where the backend can: its answer is a hint, and checked where it is used."""
-    from causalopt.solving.isolate import IsolatedBackend
-
     relaxed = program.replace(integer=np.zeros(program.n_columns, dtype=bool), convex=True)
     if relaxed.problem_class not in backend.classes:
         return None
@@ -242,7 +242,5 @@ def _first_tangents(master: _Master, x: Floats | None) -> None:
 
 
 def _feasible(program: Program, x: Floats) -> bool:
-    from causalopt.verifying.feasibility import scaled_violations
-
     whole = x[program.integer]
     return bool(scaled_violations(program, x)[2] <= 1e-9 and (np.abs(whole - np.round(whole)) <= 1e-9).all())

@@ -29,7 +29,8 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import backend as registry
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import ENTRY_POINTS, Ability, License
-from causalopt.solving.dispatch import choose_backend, solve
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.dispatch import solve
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result, TimeLedger

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from causalopt.solving.words import Words, listing, plural, rounded_down, rounded_up
+from causalopt.problems.assignment.result import AssignmentResult
+from causalopt.solving.answer import explains
+from causalopt.solving.explain import Words, explanation
+from causalopt.solving.words import listing, plural, rounded_down, rounded_up
 
-if TYPE_CHECKING:
-    from causalopt.problems.assignment.result import AssignmentResult
 
-
-def assignment_words(result: AssignmentResult) -> Words:
+@explains(AssignmentResult)
+def words(result: AssignmentResult) -> str:
     """Return what an assignment says of itself."""
     problem = result.problem
     rows, columns = result.unmatched
@@ -29,7 +28,7 @@ def assignment_words(result: AssignmentResult) -> Words:
         "What it does not say: that the pairs are good ones, or that they are the only ones of this cost. Costs are "
         "taken as given."
     )
-    return Words(solved, (answer,), (_potentials(result),), silent)
+    return explanation(result, Words(solved, (answer,), (_potentials(result),), silent))
 
 
 def _potentials(result: AssignmentResult) -> str:

@@ -14,7 +14,6 @@ from causalopt.solving.result import Result
 
 if TYPE_CHECKING:
     from causalopt.problems.assignment.problem import AssignmentProblem
-    from causalopt.solving.words import Words
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -97,12 +96,6 @@ class AssignmentResult(Result):
         return pd.Series(
             {"total": self.total, "bound": bound, "largest contradiction": contradiction}, name="certificate"
         )
-
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.assignment.explain import assignment_words
-
-        return assignment_words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the assignment first."""

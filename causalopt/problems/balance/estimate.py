@@ -15,12 +15,11 @@ Three kinds, compared by their coverage in the Kang-Schafer study (`benchmarks/k
 from __future__ import annotations
 
 import numbers
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalopt.errors import CausaloptError, CausaloptWarning, DataError, OptionError
+from causalopt.errors import CausaloptError, DataError, OptionError, warn
 from causalopt.modeling.program import Floats
 from causalopt.solving.options import unknown_name
 from causalopt.study.estimates import (
@@ -89,7 +88,7 @@ def _small_groups(result: BalanceResult, pair: tuple[int, int | None], value: fl
     if not small:
         return ""
     text = f"{' and '.join(small)}: the standard error is itself uncertain, and normal intervals are then too short"
-    warnings.warn(f"{text[0].upper()}{text[1:]}.", CausaloptWarning, stacklevel=4)
+    warn(f"{text[0].upper()}{text[1:]}.")
     return f"; {text}"
 
 

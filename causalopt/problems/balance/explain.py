@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
-from causalopt.solving.words import Words, listing, plural
+from causalopt.problems.balance.result import BalanceResult
+from causalopt.problems.balance.tolerance import TightestTolerance
+from causalopt.solving.answer import explains
+from causalopt.solving.explain import Words, explanation
+from causalopt.solving.words import listing, plural, wrapped
 from causalopt.study.estimates import LEAST_SIZE, SMALL_SIZE, effective_size
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.result import BalanceResult
 
 TARGETS = {
     "ATT": "the treated",
@@ -32,7 +31,8 @@ NEAREST = {
 }
 
 
-def words(result: BalanceResult) -> Words:
+@explains(BalanceResult)
+def words(result: BalanceResult) -> str:
     """Return what balancing weights say of themselves."""
     problem = result.problem
     groups = listing([f"{plural(g.size, 'unit')} (group {g.label})" for g in problem.groups])
@@ -40,7 +40,9 @@ def words(result: BalanceResult) -> Words:
         f"Weights on {groups} were chosen so that the means of {plural(len(problem.names), 'covariate function')} come "
         f"within their tolerances of {TARGETS[problem.estimand]}, and {_least(result)} is least."
     )
-    return Words(solved, (_sizes(result), _balance(result)), (_binding(result), _prices(result)), _silent(result))
+    return explanation(
+        result, Words(solved, (_sizes(result), _balance(result)), (_binding(result), _prices(result)), _silent(result))
+    )
 
 
 def _least(result: BalanceResult) -> str:
@@ -127,3 +129,27 @@ def _silent(result: BalanceResult) -> str:
     if result.problem.lower < 0:
         text += " Negative weights were allowed: they extrapolate beyond the units that are there."
     return text
+
+
+@explains(TightestTolerance)
+def tightest_words(found: TightestTolerance) -> str:
+    """Return what was chosen, how exactly, and that no outcome was looked at."""
+    low, high = found.bracket
+    kept = ", ".join(f"{v:,.1f}" for v in found.effective_sample_size)
+    wanted = ", ".join(f"{v:,.1f}" for v in found.wanted)
+    what = (
+        f"a tolerance of {found.tolerance:.4g} for every covariate"
+        if found.vary == "common"
+        else f"{found.tolerance:.4g} times the tolerances given"
+    )
+    how = (
+        "Nothing is tighter."
+        if high == 0
+        else f"Anything at or below {low:.6g} is too tight; the answer is exact to the difference."
+    )
+    return wrapped(
+        [
+            f"The tightest tolerance that keeps an effective sample size of {wanted} is {what}: it keeps {kept}. {how} "
+            f"{len(found.table):,} tolerances were tried. No outcome was looked at."
+        ]
+    )

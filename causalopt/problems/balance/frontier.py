@@ -14,6 +14,7 @@ import pandas as pd
 from causalopt.algorithms import dual_newton
 from causalopt.errors import CausaloptWarning, DataError, SolverFailure, VerificationError
 from causalopt.modeling.program import Floats, Program
+from causalopt.solving.answer import Answer
 from causalopt.verifying.claims import Reason, Solution
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Solver = Callable[[Program, "BalanceProblem"], Solution]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Frontier:
+class Frontier(Answer):
     """The balance-variance frontier.
 
     Attributes
@@ -41,34 +42,6 @@ class Frontier:
     table: pd.DataFrame
     prices: pd.DataFrame
     solver: str
-
-    def plot(self, kind: str = "frontier", ax: Any = None, **options: Any) -> Any:
-        """Draw the frontier.
-
-        Parameters
-        ----------
-        kind : {"frontier", "cv", "effective sample size", "estimate", "prices"}
-            "frontier": coefficient of variation, effective sample size and (where an outcome was given) estimate
-            against the tolerance, a panel each; the next three are these panels alone. "prices": what each covariate's
-            tolerance costs, for the dearest (option `most`, at most six). Tolerances that cannot be met are shaded.
-        ax : matplotlib Axes, optional
-            Those of a new figure unless given; for "frontier" as many as it has panels.
-
-        Returns
-        -------
-        matplotlib Axes, or an array of them for "frontier"
-
-        Raises
-        ------
-        OptionError
-            For an unknown kind or option.
-        DataError
-            For another number of Axes, and without matplotlib (``pip install causalopt[plot]``).
-        """
-        from causalopt.plotting.style import draw
-        from causalopt.problems.balance.plot import FRONTIER_PICTURES
-
-        return draw(FRONTIER_PICTURES, self, kind, ax, options)
 
 
 def solve_frontier(

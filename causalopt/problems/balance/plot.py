@@ -7,7 +7,7 @@ figure of your own, `layout="constrained"` gives long names their room.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +33,9 @@ from causalopt.plotting.style import (
     rows_that_fit,
     tidy,
 )
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.frontier import Frontier
-    from causalopt.problems.balance.result import BalanceResult
+from causalopt.problems.balance.frontier import Frontier
+from causalopt.problems.balance.result import BalanceResult
+from causalopt.solving.answer import draws
 
 #: Bars of the histogram of the weights.
 BINS = 40
@@ -175,8 +174,7 @@ def range_plot(
     )
 
 
-#: Kind -> picture of a `BalanceResult`.
-PICTURES = {"love": love_plot, "weights": weight_plot, "duals": dual_plot, "range": range_plot}
+draws(BalanceResult, {"love": love_plot, "weights": weight_plot, "duals": dual_plot, "range": range_plot})
 
 
 # ---- the frontier ----
@@ -285,11 +283,13 @@ def price_plot(frontier: Frontier, ax: Any = None, *, most: int = MOST_LINES) ->
     return ax
 
 
-#: Kind -> picture of a `Frontier`.
-FRONTIER_PICTURES = {
-    "frontier": frontier_plot,
-    "cv": _one_panel("cv", "What balance costs: variation of the weights"),
-    "effective sample size": _one_panel("effective sample size", "What balance costs: effective sample size"),
-    "estimate": _one_panel("estimate", "The estimate along the frontier"),
-    "prices": price_plot,
-}
+draws(
+    Frontier,
+    {
+        "frontier": frontier_plot,
+        "cv": _one_panel("cv", "What balance costs: variation of the weights"),
+        "effective sample size": _one_panel("effective sample size", "What balance costs: effective sample size"),
+        "estimate": _one_panel("estimate", "The estimate along the frontier"),
+        "prices": price_plot,
+    },
+)

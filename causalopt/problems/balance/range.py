@@ -131,7 +131,7 @@ def _estimate_of_weights(result: BalanceResult, y: Floats, contrast: tuple[Any, 
 def _step_solver(problem: BalanceProblem, program: Program, solver: str) -> Solver:
     from causalopt.solving.attempts import run_fast_path, solve_program
     from causalopt.solving.backend import get_backend
-    from causalopt.solving.dispatch import choose_backend
+    from causalopt.solving.choice import choose_backend
     from causalopt.solving.options import SolveOptions
 
     if solver != "dual-newton":

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from causalopt.problems.balance.problem import BalanceProblem
     from causalopt.problems.balance.range import EstimateRange
     from causalopt.problems.balance.rows import Group
-    from causalopt.solving.words import Words
     from causalopt.study.estimates import Estimate
 
 #: A balance constraint closer than this to its tolerance (relative to it) counts as active.
@@ -265,37 +264,6 @@ class BalanceResult(Result):
 
         return estimate_range(self, outcome, eta, contrast=contrast, solver=solver)
 
-    def plot(self, kind: str = "love", ax: Any = None, **options: Any) -> Any:
-        """Draw a picture of the weights.
-
-        Parameters
-        ----------
-        kind : {"love", "weights", "duals", "range"}
-            "love": each covariate's distance from its target, before and after weighting (option `most`, rows at most).
-            "weights": their distribution, with effective sample sizes. "duals": what 0.01 more tolerance would save,
-            dearest covariates first (option `most`). "range": the estimate over all weights that are nearly as good
-            (options `outcome`, needed; `eta`, how much worse they may be, a list; `contrast`).
-        ax : matplotlib Axes, optional
-            Those of a new figure unless given.
-        **options
-            Those of the kind, as named above.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        OptionError
-            For an unknown kind or option.
-        DataError
-            Without matplotlib (``pip install causalopt[plot]``).
-        """
-        from causalopt.plotting.style import draw
-        from causalopt.problems.balance.plot import PICTURES
-
-        return draw(PICTURES, self, kind, ax, options)
-
     def _contrast(self, contrast: tuple[Any, Any] | None) -> tuple[int, int | None]:
         """Return the numbers of the two groups to compare; None for the second where there is but one group."""
         problem = self.problem
@@ -336,12 +304,6 @@ class BalanceResult(Result):
                 "tolerance left of it. Take it out of the covariates."
             )
         return read_outcome(outcome, self.weights.index, self.data)
-
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.balance.explain import words
-
-        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the weights first."""

@@ -11,7 +11,6 @@ multipliers) and its chord to a point that is loose enough enclose the root from
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from causalopt.modeling.program import Floats
 from causalopt.problems.balance.frontier import Sweep
 from causalopt.problems.balance.problem import BalanceProblem
 from causalopt.problems.balance.result import BalanceResult
+from causalopt.solving.answer import Answer
 from causalopt.solving.dispatch import solve
 from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Result
@@ -32,7 +32,7 @@ MOST_STEPS = 60
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TightestTolerance:
+class TightestTolerance(Answer):
     """The tightest tolerance that keeps an effective sample size, found without outcomes.
 
     Attributes
@@ -67,27 +67,6 @@ class TightestTolerance:
     def tolerances(self) -> dict[str, float]:
         """The tolerances by covariate function, as `tolerance=` takes them."""
         return dict(zip(self.result.problem.names, map(float, self.result.problem.tolerance), strict=True))
-
-    def explain(self) -> str:
-        """Return in plain words what was chosen, how exactly, and that no outcome was looked at."""
-        low, high = self.bracket
-        kept = ", ".join(f"{v:,.1f}" for v in self.effective_sample_size)
-        wanted = ", ".join(f"{v:,.1f}" for v in self.wanted)
-        what = (
-            f"a tolerance of {self.tolerance:.4g} for every covariate"
-            if self.vary == "common"
-            else f"{self.tolerance:.4g} times the tolerances given"
-        )
-        how = (
-            "Nothing is tighter."
-            if high == 0
-            else f"Anything at or below {low:.6g} is too tight; the answer is exact to the difference."
-        )
-        text = (
-            f"The tightest tolerance that keeps an effective sample size of {wanted} is {what}: it keeps {kept}. {how} "
-            f"{len(self.table):,} tolerances were tried. No outcome was looked at."
-        )
-        return textwrap.fill(text, 80)
 
     def __str__(self) -> str:
         return self.explain()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from causalopt.errors import DataError
+from causalopt.problems.copula.result import CopulaResult
+from causalopt.solving.answer import explains
+from causalopt.solving.explain import Words, explanation
+from causalopt.solving.words import plural
 
-from causalopt.solving.words import Words, plural
 
-if TYPE_CHECKING:
-    from causalopt.problems.copula.result import CopulaResult
-
-
-def words(result: CopulaResult) -> Words:
+@explains(CopulaResult)
+def words(result: CopulaResult) -> str:
     """Return what a worst-case variance says of itself."""
     problem = result.problem
     treated = int(problem.treated.sum())
@@ -41,12 +41,10 @@ def words(result: CopulaResult) -> Words:
         "What it does not say: what the missing outcomes are, which nobody knows; or how much of the variance they "
         f"cause. The true outcomes satisfy the constraints with probability at least {_probability(result)}."
     )
-    return Words(solved, (answer,), (binds,), silent)
+    return explanation(result, Words(solved, (answer,), (binds,), silent))
 
 
 def _probability(result: CopulaResult) -> str:
-    from causalopt.errors import DataError
-
     try:
         return f"{result.problem.validity_probability():.3g} (a bound of use for large experiments only)"
     except DataError:  # no bound is known for the design

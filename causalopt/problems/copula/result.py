@@ -15,7 +15,6 @@ from causalopt.study.estimates import Estimate, normal_estimate
 
 if TYPE_CHECKING:
     from causalopt.problems.copula.problem import CopulaProblem
-    from causalopt.solving.words import Words
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -114,12 +113,6 @@ class CopulaResult(Result):
     def copula(self) -> pd.DataFrame:
         """Return how often each pair of outcomes (rows: outcome 0, columns: outcome 1) occurs among the units."""
         return pd.crosstab(self.imputed["outcome 0"], self.imputed["outcome 1"])
-
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.copula.explain import words
-
-        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the variance first."""

@@ -134,7 +134,7 @@ def _smallest_by_milp(group: Group) -> tuple[float, Ints]:
     import scipy.sparse as sp
 
     from causalopt.solving.attempts import solve_program
-    from causalopt.solving.dispatch import choose_backend
+    from causalopt.solving.choice import choose_backend
     from causalopt.solving.options import SolveOptions
 
     classes, member = np.unique(group.weights, return_inverse=True)

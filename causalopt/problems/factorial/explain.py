@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from causalopt.solving.words import Words, listing, plural
+from causalopt.problems.factorial.result import FactorialResult
+from causalopt.solving.answer import explains
+from causalopt.solving.explain import Words, explanation
+from causalopt.solving.words import listing, plural
 
-if TYPE_CHECKING:
-    from causalopt.problems.factorial.result import FactorialResult
 
-
-def words(result: FactorialResult) -> Words:
+@explains(FactorialResult)
+def words(result: FactorialResult) -> str:
     """Return what factorial weights say of themselves."""
     problem = result.problem
     factors = problem.factors
@@ -46,7 +45,7 @@ def words(result: FactorialResult) -> Words:
         f"right: effects of terms that it leaves out go into the estimates.{unknown} The "
         "weights were chosen without any outcome."
     )
-    return Words(solved, (answer, balance), (_binding(result),), silent)
+    return explanation(result, Words(solved, (answer, balance), (_binding(result),), silent))
 
 
 def _binding(result: FactorialResult) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,8 @@ from causalopt.plotting.style import (
     text_size,
     tidy,
 )
-
-if TYPE_CHECKING:
-    from causalopt.problems.factorial.result import FactorialResult
+from causalopt.problems.factorial.result import FactorialResult
+from causalopt.solving.answer import draws
 
 #: Most rows of a picture that still has a readable label each.
 MOST_LABELS = 60
@@ -140,5 +139,4 @@ def _cell_names(index: pd.Index) -> list[str]:
     return [" ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in index]
 
 
-#: Kind -> picture of a `FactorialResult`.
-PICTURES = {"balance": balance_plot, "effects": effects_plot, "cells": cells_plot}
+draws(FactorialResult, {"balance": balance_plot, "effects": effects_plot, "cells": cells_plot})

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
@@ -17,7 +16,7 @@ import scipy.sparse as sp
 
 from causalopt.algorithms.parts import solve_parts
 from causalopt.basis import Term
-from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
+from causalopt.errors import DataError, InfeasibleError, warn
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.factorial.data import (
     read_columns,
@@ -223,11 +222,9 @@ class FactorialBalanceProblem(Problem):
                 f"{advice}. See the error's explanation.",
                 table,
             )
-        warnings.warn(
+        warn(
             f"{where} Under the outcome model ({self.model_words()}) not identified, and left out: "
-            f"{', '.join(lost)}. {advice[0].upper()}{advice[1:]}.",
-            CausaloptWarning,
-            stacklevel=3,
+            f"{', '.join(lost)}. {advice[0].upper()}{advice[1:]}."
         )
 
     def model_words(self) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import CausaloptWarning, DataError
+from causalopt.errors import DataError, warn
 from causalopt.modeling.program import Floats
 from causalopt.problems.factorial.cell_rows import group_by_cell
 from causalopt.problems.factorial.cells import SIDES
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from causalopt.problems.factorial.design import OutcomeModel
     from causalopt.problems.factorial.problem import FactorialBalanceProblem
     from causalopt.problems.factorial.rows import WeightSet
-    from causalopt.solving.words import Words
 
 VARIANCES = ("adjusted", "plain", "bootstrap")
 
@@ -223,7 +221,7 @@ class FactorialResult(Result):
             probability = cell_probabilities(self._everyone(), high, problem.factors.names)[everything.members]
             answers = inverse_probability_effects(sample, probability)
         except DataError as error:
-            warnings.warn(f"No estimates by inverse probabilities: {error}", CausaloptWarning, stacklevel=2)
+            warn(f"No estimates by inverse probabilities: {error}")
             answers = {}
         tables["inverse probability"] = self._table(answers, level, "")
         singles = tuple(term for term in problem.model.factor_terms if len(term) <= 1)
@@ -258,42 +256,6 @@ class FactorialResult(Result):
         return read_outcome(outcome, self.weights.index, self.data)
 
     # ---- words and pictures ----
-
-    def plot(self, kind: str = "balance", ax: Any = None, **options: Any) -> Any:
-        """Draw the balance, the effects or the treatment cells.
-
-        Parameters
-        ----------
-        kind : {"balance", "effects", "cells"}
-            "balance": every function before and after weighting, a row for each side of an effect. "effects": estimates
-            with their intervals (option `outcome`, needed; `level`, `variance`, `draws` and `seed` as in `estimate`).
-            "cells": rows and effective sample size of each treatment cell.
-        ax : matplotlib Axes, optional
-            Those of a new figure unless given.
-        **options
-            Those of the kind, as named above.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        OptionError
-            For an unknown kind or option.
-        DataError
-            Without an outcome where one is needed, and without matplotlib (``pip install causalopt[plot]``).
-        """
-        from causalopt.plotting.style import draw
-        from causalopt.problems.factorial.plot import PICTURES
-
-        return draw(PICTURES, self, kind, ax, options)
-
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.factorial.explain import words
-
-        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the study first."""

@@ -29,8 +29,7 @@ from causalopt.study.reading import refuse_rows
 from causalopt.verifying.claims import Solution
 
 if TYPE_CHECKING:
-    from causalopt.solving.several import Lane
-    from causalopt.solving.words import Words
+    from causalopt.solving.lane import Lane
 
 
 class RobustMcNemarProblem(Problem):
@@ -149,12 +148,16 @@ class RobustMcNemarProblem(Problem):
         return {"x": block.pairs, "linear": self.sign}, pyo.maximize
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
-        """Return `matching`, which answers both sides at once (see `search`)."""
+        """Return `matching`, which answers both sides at once (see `answer`)."""
         return {"matching": partial(_refuse)}
 
-    def search(self, formulation: str) -> Callable[[Lane], RobustMcNemarResult]:
-        """Return the procedure that finds both extremes, by two matchings or by two integer programs."""
-        return partial(_search, self)
+    def takes_several_programs(self, formulation: str) -> bool:
+        """Return True: each side takes a program of its own."""
+        return True
+
+    def answer(self, lane: Lane) -> RobustMcNemarResult:
+        """Find both extremes, by two matchings or by two integer programs."""
+        return _search(self, lane)
 
     def result(self, result: Result, program: Program) -> Result:
         """Return a result of one side's program as it is."""
@@ -288,12 +291,6 @@ class RobustMcNemarResult(Result):
             }
         )
 
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.robust.explain import mcnemar_words
-
-        return mcnemar_words(self)
-
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the test first."""
         low, high = self.p_interval
@@ -349,4 +346,8 @@ def _binary(outcome: Any, labels: pd.Index, group: str) -> Bools:
 def _search(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResult:
     from causalopt.problems.robust.mcnemar_search import by_matching, by_programs
 
-    return by_matching(problem, lane) if lane.solver in ("auto", "matching") else by_programs(problem, lane)
+    return (
+        by_matching(problem, lane)
+        if lane.for_several_programs() in ("auto", "matching")
+        else by_programs(problem, lane)
+    )

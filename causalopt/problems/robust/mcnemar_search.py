@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalopt import modeling
 from causalopt.errors import OptionError, SolverFailure, SolverNotAvailable, VerificationError
 from causalopt.modeling.program import Ints
 from causalopt.problems.robust.mcnemar import RobustMcNemarResult
@@ -14,16 +15,15 @@ from causalopt.solving.backend import backend_names
 from causalopt.solving.options import NOT_ISOLATED, unknown_name
 from causalopt.solving.result import Result
 from causalopt.verifying.claims import Proof, Reason, Termination
+from causalopt.version import __version__
 
 if TYPE_CHECKING:
     from causalopt.problems.robust.mcnemar import RobustMcNemarProblem
-    from causalopt.solving.several import Lane
+    from causalopt.solving.lane import Lane
 
 
 def by_matching(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResult:
     """Take as many pairs of one kind as there are, and fill up with the other."""
-    from causalopt import __version__
-
     if lane.options.solver_options:
         raise OptionError(f"matching takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
     if lane.options.isolate:
@@ -47,10 +47,10 @@ def by_matching(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResul
 
 def by_programs(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResult:
     """Solve an integer program for each side on a backend."""
-    from causalopt.modeling.compile import compile_model
-
-    if ":" not in lane.solver and lane.solver not in backend_names():
-        raise SolverNotAvailable(unknown_name("solver", lane.solver, [*backend_names(), "matching"]))
+    solver = lane.for_several_programs()
+    if ":" not in solver and solver not in backend_names():
+        raise SolverNotAvailable(unknown_name("solver", solver, [*backend_names(), "matching"]))
+    compile_model = modeling.compile_model  # first, so that loading Pyomo is not charged to a phase
     used = []
     for side in ("max", "min"):
         with lane.ledger.phase("build"):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from causalopt.problems.synthetic_control.data import time_name
-from causalopt.solving.words import Words, listing, plural
-
-if TYPE_CHECKING:
-    from causalopt.problems.synthetic_control.result import SyntheticControlResult
+from causalopt.problems.synthetic_control.result import SyntheticControlResult
+from causalopt.solving.answer import explains
+from causalopt.solving.explain import Words, explanation
+from causalopt.solving.words import listing, plural
 
 #: A weight below this in absolute value is not listed.
 COUNTS = 1e-6
 
 
-def words(result: SyntheticControlResult) -> Words:
+@explains(SyntheticControlResult)
+def words(result: SyntheticControlResult) -> str:
     """Return what a synthetic control says of itself."""
     problem, fit = result.problem, result.fit
     n_pre = problem.design.n_pre
@@ -53,4 +52,4 @@ def words(result: SyntheticControlResult) -> Words:
         "granted that donors are not touched by the treatment, and that what followed the treated unit before would "
         "have followed it since."
     )
-    return Words(solved, (answer,), (f"{binds} {unique}",), silent)
+    return explanation(result, Words(solved, (answer,), (f"{binds} {unique}",), silent))

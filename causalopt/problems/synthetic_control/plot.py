@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,11 +30,10 @@ from causalopt.plotting.style import (
     tidy,
 )
 from causalopt.problems.synthetic_control.data import time_name
+from causalopt.problems.synthetic_control.placebo import SpacePlacebo
+from causalopt.problems.synthetic_control.result import SyntheticControlResult
+from causalopt.solving.answer import draws
 from causalopt.solving.options import unknown_name
-
-if TYPE_CHECKING:
-    from causalopt.problems.synthetic_control.placebo import SpacePlacebo
-    from causalopt.problems.synthetic_control.result import SyntheticControlResult
 
 #: A weight of less than this in absolute value has no bar.
 COUNTS = 1e-6
@@ -155,14 +154,16 @@ def range_plot(
     return draw_range(ax, spans, result.att, "error of the fit, above the least (%)", "effect (mean gap)")
 
 
-#: Kind -> picture of a `SyntheticControlResult`.
-PICTURES: dict[str, Callable[..., Any]] = {
-    "path": path_plot,
-    "gap": gap_plot,
-    "placebo": placebo_plot,
-    "weights": weights_plot,
-    "range": range_plot,
-}
+draws(
+    SyntheticControlResult,
+    {
+        "path": path_plot,
+        "gap": gap_plot,
+        "placebo": placebo_plot,
+        "weights": weights_plot,
+        "range": range_plot,
+    },
+)
 
 
 def _fit_number(result: SyntheticControlResult, fit: Any) -> int:

@@ -73,7 +73,7 @@ class OptimalFace:
 
     def _extreme(self, cost: Floats, sign: float) -> float:
         from causalopt.solving.attempts import solve_program
-        from causalopt.solving.dispatch import choose_backend
+        from causalopt.solving.choice import choose_backend
         from causalopt.solving.options import SolveOptions
 
         # in y = norms * x, whose rows are orthonormal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import CausaloptWarning, OptionError
+from causalopt.errors import OptionError, warn
 from causalopt.modeling.program import Floats, Program
 from causalopt.problems.synthetic_control.data import label_index, time_name
 from causalopt.problems.synthetic_control.fit import check_penalty_number
@@ -22,7 +21,6 @@ from causalopt.solving.result import Result
 if TYPE_CHECKING:
     from causalopt.problems.synthetic_control.placebo import LeaveOneOut, SpacePlacebo, TimePlacebo
     from causalopt.problems.synthetic_control.problem import SyntheticControlProblem
-    from causalopt.solving.words import Words
 
 #: A weight of less than this in absolute value is not listed among the donors that count.
 COUNTS = 1e-6
@@ -79,7 +77,7 @@ class SyntheticControlResult(Result):
         answer = cls(**result.fields(), problem=problem, program=program)
         notes = answer._notes()
         for note in notes:
-            warnings.warn(note, CausaloptWarning, stacklevel=5)
+            warn(note)
         return dataclasses.replace(answer, warnings=(*answer.warnings, *notes)) if notes else answer
 
     def _notes(self) -> list[str]:
@@ -418,43 +416,6 @@ class SyntheticControlResult(Result):
         from causalopt.problems.synthetic_control.placebo import leave_one_out
 
         return leave_one_out(self, workers=workers)
-
-    def plot(self, kind: str = "path", ax: Any = None, **options: Any) -> Any:
-        """Draw a picture of the synthetic control.
-
-        Parameters
-        ----------
-        kind : {"path", "gap", "placebo", "weights", "range"}
-            "path": outcomes of the treated unit and of the synthetic control. "gap": their difference. "weights": the
-            largest weights, with ranges where they are not unique. These take the option `fit`, a treated unit (the
-            first). "placebo": the gaps of all donors as if treated (option `placebo`, a `SpacePlacebo` that is there
-            already). "range": the effect over all weights that fit nearly as well (option `eta`, a list).
-        ax : matplotlib Axes, optional
-            Those of a new figure unless given.
-        **options
-            Those of the kind, as named above.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        OptionError
-            For an unknown kind, option or treated unit.
-        DataError
-            Without matplotlib (``pip install causalopt[plot]``).
-        """
-        from causalopt.plotting.style import draw
-        from causalopt.problems.synthetic_control.plot import PICTURES
-
-        return draw(PICTURES, self, kind, ax, options)
-
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.synthetic_control.explain import words
-
-        return words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the synthetic control first."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from causalopt.errors import CausaloptWarning, DataError
+from causalopt.errors import DataError, warn
 from causalopt.modeling.program import Bools, Floats
 from causalopt.study.designs.design import (
     BLOCK,
@@ -175,11 +174,9 @@ class Rerandomized(_Simulated):
                 )
             if tried >= PATIENCE and accepted < LEAST_ACCEPTED * tried and not warned:
                 warned = True
-                warnings.warn(
+                warn(
                     f"The design accepts almost nothing: {accepted} of {tried:,} assignments drawn from {self.base}. "
-                    "Sampling is slow, and the accepted assignments may be few; loosen accept().",
-                    CausaloptWarning,
-                    stacklevel=3,
+                    "Sampling is slow, and the accepted assignments may be few; loosen accept()."
                 )
             if tried > MOST_CANDIDATES * max(draws, 100):
                 raise DataError(

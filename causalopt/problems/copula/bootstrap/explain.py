@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from causalopt.problems.copula.bootstrap.result import BootstrapResult
+from causalopt.solving.answer import explains
 from causalopt.solving.words import listing, plural, wrapped
 from causalopt.verifying.claims import Proof
 
-if TYPE_CHECKING:
-    from causalopt.problems.copula.bootstrap.result import BootstrapResult
 
-
-def explanation(result: BootstrapResult) -> str:
+@explains(BootstrapResult)
+def words(result: BootstrapResult) -> str:
     """Return the paragraphs of a bootstrap result, wrapped at 80 columns."""
     names = [str(name) for name in result.table.index]
     solved = (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from causalopt.plotting.style import INK, MAIN, MUTED, SECOND, canvas, head, label, locate, name_rows, text_size, tidy
-
-if TYPE_CHECKING:
-    from causalopt.problems.copula.bootstrap.result import BootstrapResult
+from causalopt.problems.copula.bootstrap.result import BootstrapResult
+from causalopt.solving.answer import draws
 
 #: Bins of the histogram of the widest method.
 BINS = 60
@@ -95,8 +94,7 @@ def distributions_plot(result: BootstrapResult, ax: Any = None) -> Any:
     return ax
 
 
-#: Kind -> picture of a `BootstrapResult`.
-PICTURES = {"intervals": intervals_plot, "distributions": distributions_plot}
+draws(BootstrapResult, {"intervals": intervals_plot, "distributions": distributions_plot})
 
 
 def _colour(result: BootstrapResult, name: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats
+from causalopt.solving.answer import Answer
 from causalopt.solving.options import unknown_name
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class BootstrapResult:
+class BootstrapResult(Answer):
     """An estimated effect with intervals for the uncertainty of the randomization.
 
     Attributes
@@ -109,39 +110,3 @@ class BootstrapResult:
         ]
         lines += [f"{name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
-
-    def explain(self) -> str:
-        """Return the result in plain words, with what it does not say."""
-        from causalopt.problems.copula.bootstrap.explain import explanation
-
-        return explanation(self)
-
-    def plot(self, kind: str = "intervals", ax: Any = None, **options: Any) -> Any:
-        """Draw the methods beside each other.
-
-        Parameters
-        ----------
-        kind : {"intervals", "distributions"}
-            "intervals": by quantiles (thick), normal approximation (thin) and, where there are, studentised (dotted);
-            a hollow estimate marks a worst case that is not proven. "distributions": redrawn estimates minus the effect
-            that was imputed.
-        ax : matplotlib Axes, optional
-            Those of a new figure unless given.
-        **options
-            Those of the kind, as named above.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        OptionError
-            For an unknown kind or option.
-        DataError
-            Without matplotlib (``pip install causalopt[plot]``).
-        """
-        from causalopt.plotting.style import draw
-        from causalopt.problems.copula.bootstrap.plot import PICTURES
-
-        return draw(PICTURES, self, kind, ax, options)

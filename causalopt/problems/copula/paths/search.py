@@ -15,7 +15,7 @@ from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
 from causalopt.problems.copula.rows import Columns, project
 from causalopt.problems.copula.slack import Group, counts_within, smallest_deviation
 from causalopt.solving.backend import Backend
-from causalopt.solving.dispatch import choose_backend
+from causalopt.solving.choice import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.study.designs.design import Bernoulli, CompleteRandomization
 from causalopt.study.designs.estimators import HorvitzThompson

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import CausaloptWarning, DataError, InfeasibleError
+from causalopt.errors import DataError, InfeasibleError, warn
 from causalopt.problems.robust.z.paths.side import Known
 from causalopt.problems.robust.z.problem import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust.z.result import RobustZResult, check_level
+from causalopt.solving.answer import Answer
 from causalopt.study.match_graph import MatchGraph, match_graph, read_calipers
 from causalopt.study.reading import require_columns
 from causalopt.verifying.claims import Limit
@@ -152,7 +152,7 @@ def curve(
             if not rows:
                 raise
             note = f"Interrupted: {len(rows)} of {len(checked)} numbers of pairs are solved."
-            warnings.warn(note, CausaloptWarning, stacklevel=2)
+            warn(note)
     table = pd.DataFrame(rows).set_index("n")
     return RobustZCurve(table=table, problem=problem, solver=solver, settings=dict(settings))
 
@@ -205,7 +205,7 @@ def _progress_bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class RobustZCurve:
+class RobustZCurve(Answer):
     """The extremes of Z for several numbers of pairs.
 
     Attributes
@@ -273,48 +273,6 @@ class RobustZCurve:
         exact = ((self.table["min is"] == "exact") & (self.table["max is"] == "exact")).all()
         lines.append("all extremes are exact" if exact else "some extremes are not exact: see the table")
         return "\n".join(lines)
-
-    def explain(self, level: float = 0.05) -> str:
-        """Return the curve in plain words, with what it does not say.
-
-        Parameters
-        ----------
-        level : float
-            Of the test.
-        """
-        from causalopt.problems.robust.explain import curve_explanation
-
-        return curve_explanation(self, check_level(level))
-
-    def plot(self, kind: str = "both", ax: Any = None, **options: Any) -> Any:
-        """Draw the envelopes of Z and of p against n, with the thresholds of the decision.
-
-        Parameters
-        ----------
-        kind : {"both", "z", "p"}
-            Z above p, or one of them. Option `level` (0.05), that of the decision. Extremes that are not proven are
-            hollow points; a bar at the foot marks where every pairing decides alike.
-        ax : matplotlib Axes, optional
-            Those of a new figure unless given; for "both" two.
-        **options
-            Those of the kind, as named above.
-
-        Returns
-        -------
-        matplotlib Axes, or an array of two for "both"
-
-        Raises
-        ------
-        OptionError
-            For an unknown kind or option.
-        DataError
-            For another number of Axes, a level that is not between 0 and 1, and without matplotlib
-            (``pip install causalopt[plot]``).
-        """
-        from causalopt.plotting.style import draw
-        from causalopt.problems.robust.z.plot import PICTURES
-
-        return draw(PICTURES, self, kind, ax, options)
 
 
 def _ranges(numbers: list[int], known: list[int]) -> str:

@@ -29,8 +29,8 @@ from causalopt.problems.robust.z.paths.hull import (
     z_of_ratio,
 )
 from causalopt.problems.robust.z.paths.network import statistic
+from causalopt.solving.lane import Lane
 from causalopt.solving.result import Result
-from causalopt.solving.several import Lane
 from causalopt.verifying.claims import Limit, Proof, Reason, Termination
 
 if TYPE_CHECKING:

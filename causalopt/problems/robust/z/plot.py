@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from causalopt.modeling.program import Bools, Floats
 from causalopt.plotting.style import BAND, INK, MAIN, MUTED, SECOND, Mark, canvas, head, label, locate, panels, tidy
 from causalopt.plotting.style import text_size as size_of
+from causalopt.problems.robust.z.curve import RobustZCurve
 from causalopt.problems.robust.z.result import check_level, threshold
-
-if TYPE_CHECKING:
-    from causalopt.problems.robust.z.curve import RobustZCurve
+from causalopt.solving.answer import draws
 
 #: The axis of Z is linear up to this value, and logarithmic beyond.
 LINEAR = 4.0
@@ -56,8 +55,7 @@ def p_plot(curve: RobustZCurve, ax: Any = None, *, level: float = 0.05) -> Any:
     return ax
 
 
-#: Kind -> picture of a `RobustZCurve`.
-PICTURES = {"both": both_plot, "z": z_plot, "p": p_plot}
+draws(RobustZCurve, {"both": both_plot, "z": z_plot, "p": p_plot})
 
 
 def _proven(curve: RobustZCurve) -> Bools:

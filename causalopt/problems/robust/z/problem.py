@@ -21,6 +21,7 @@ from causalopt.errors import DataError, InfeasibleError, OptionError
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.robust.z.models import Matchings, opposite
 from causalopt.problems.robust.z.paths.network import PairNetwork
+from causalopt.solving.lane import Lane
 from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
@@ -258,18 +259,22 @@ class RobustZProblem(Problem):
     # ---- answers ----
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
-        """Return `parametric`, which answers the whole problem rather than one of its programs (see `search`)."""
+        """Return `parametric`, which answers the whole problem rather than one of its programs (see `answer`)."""
         return {"parametric": partial(_refuse, "parametric")} if formulation == "fractional" else {}
 
     def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return `greedy`, a heuristic."""
         return {"greedy": partial(_refuse, "greedy")}
 
-    def search(self, formulation: str) -> Callable[[Any], Any]:
-        """Return the procedure that finds both extremes with a solver or fast path."""
+    def takes_several_programs(self, formulation: str) -> bool:
+        """Return True: each extreme takes programs of its own."""
+        return True
+
+    def answer(self, lane: Lane) -> Result:
+        """Find both extremes with a solver or fast path."""
         from causalopt.problems.robust.z.search import search
 
-        return partial(search, self)
+        return search(self, lane)
 
     def result(self, result: Result, program: Program) -> Result:
         """Return a result of one program of a formulation as it is."""

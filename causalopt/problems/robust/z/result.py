@@ -18,7 +18,6 @@ from causalopt.verifying.claims import Proof, Verification
 
 if TYPE_CHECKING:
     from causalopt.problems.robust.z.problem import RobustZProblem
-    from causalopt.solving.words import Words
 
 
 def p_value(z: float) -> float:
@@ -290,12 +289,6 @@ class RobustZResult(Result):
             rows.append((ours.z, best.z, lost, share, best.kind))
         names = ["found", "best", "lost", "share", "best is"]
         return pd.DataFrame(rows, index=pd.Index(["max", "min"], name="side"), columns=names)
-
-    def words(self) -> Words:
-        """Return what the result says of itself in `explain`."""
-        from causalopt.problems.robust.explain import robust_z_words
-
-        return robust_z_words(self)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the test first."""

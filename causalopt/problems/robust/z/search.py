@@ -17,10 +17,11 @@ from causalopt.problems.robust.z.paths.small import Effort
 from causalopt.problems.robust.z.problem import too_many_pairs
 from causalopt.problems.robust.z.result import PairVerification, RobustZResult, RobustZSide, verified_pairs
 from causalopt.solving.backend import backend_names, installed_backends
+from causalopt.solving.lane import Lane
 from causalopt.solving.options import NOT_ISOLATED, SolveOptions, unknown_name
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.several import Lane
 from causalopt.verifying.claims import Limit, Proof, Reason, Termination
+from causalopt.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def search(problem: RobustZProblem, lane: Lane) -> RobustZResult:
     """Find both extremes with the solver or fast path asked for."""
     if problem.n > problem.graph.largest:
         raise too_many_pairs(problem.n, problem.graph)
-    solver = lane.solver
+    solver = lane.for_several_programs()
     if solver == "auto" and lane.formulation == "fractional":
         solver = "parametric"
     if solver in PATHS:
@@ -61,8 +62,6 @@ def solve_parametric(
 
 
 def _by_path(problem: RobustZProblem, lane: Lane, path: str, known: Sequence[Known] | None = None) -> RobustZResult:
-    from causalopt import __version__
-
     if lane.options.solver_options:
         raise OptionError(
             f"{path} takes no solver options: {', '.join(map(str, lane.options.solver_options))}. "

@@ -1,25 +1,28 @@
-"""One answer from several programs: each is solved and verified as if it were alone, on one clock and one ledger."""
+"""What a problem is given to be answered with: a solver, options, one clock and one ledger for all its programs."""
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from time import perf_counter
 
-from causalopt.errors import CausaloptWarning, OptionError
+from causalopt.errors import OptionError, warn
 from causalopt.modeling.program import Program
+from causalopt.solving.attempts import solve_program
+from causalopt.solving.backend import Backend
+from causalopt.solving.choice import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
+from causalopt.solving.tangents import solve_program_by_tangents
 from causalopt.verifying.claims import Limit, Tolerances
 
 
 @dataclasses.dataclass(eq=False)
 class Lane:
-    """What a problem whose answer takes several programs is given to solve them with.
+    """What a problem is given to be answered with.
 
     Attributes
     ----------
-    solver : str
+    solver : str or Backend
         As the user asked: "auto", a backend, or a fast path of the problem.
     formulation : str
     options : SolveOptions
@@ -36,7 +39,7 @@ class Lane:
         Whether the user stopped one of them, so that no other is begun.
     """
 
-    solver: str
+    solver: str | Backend
     formulation: str
     options: SolveOptions
     tolerances: Tolerances | None
@@ -50,8 +53,20 @@ class Lane:
         self.interrupted = False
         limit = self.options.time_limit
         self.deadline = float("inf") if limit is None else perf_counter() + limit
+
+    def for_several_programs(self) -> str:
+        """Return the name of the solver for an answer that takes several programs.
+
+        Raises
+        ------
+        OptionError
+            For a start, which is one program's, and for a backend that is not registered.
+        """
+        if not isinstance(self.solver, str):
+            raise OptionError("This answer takes several programs: name a registered solver, not a backend object.")
         if self.options.start is not None:
             raise OptionError("start has no meaning for an answer that takes several programs; leave it out.")
+        return self.solver
 
     @property
     def seconds_left(self) -> float | None:
@@ -79,10 +94,6 @@ class Lane:
         KeyboardInterrupt
             Where the user stopped an earlier one.
         """
-        from causalopt.solving.attempts import solve_program
-        from causalopt.solving.dispatch import choose_backend
-        from causalopt.solving.tangents import solve_program_by_tangents
-
         if self.interrupted:
             raise KeyboardInterrupt
         options = self.options.replace(time_limit=self.seconds_left, gap=self.options.gap if gap is None else gap)
@@ -101,4 +112,4 @@ class Lane:
     def warn(self, note: str) -> None:
         """Warn the user, and keep the note for the result."""
         self.warnings.append(note)
-        warnings.warn(note, CausaloptWarning, stacklevel=6)
+        warn(note)
