@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from causalopt.installation import warn_of_shared_name
+
 __version__ = "0.1.0"
 
 #: Public name -> the module that defines it. Names load on first use, so that `import causalopt` stays quick.
@@ -95,3 +97,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+warn_of_shared_name()

@@ -63,7 +63,7 @@ class Frontier:
         OptionError
             For an unknown kind or option.
         DataError
-            For another number of Axes, and without matplotlib (``pip install causalopt[plot]``).
+            For another number of Axes, and without matplotlib (``pip install 'pycausalopt[plot]'``).
         """
         from causalopt.plotting.style import draw
         from causalopt.problems.balance.plot import FRONTIER_PICTURES

@@ -289,7 +289,7 @@ class BalanceResult(Result):
         OptionError
             For an unknown kind or option.
         DataError
-            Without matplotlib (``pip install causalopt[plot]``).
+            Without matplotlib (``pip install 'pycausalopt[plot]'``).
         """
         from causalopt.plotting.style import draw
         from causalopt.problems.balance.plot import PICTURES

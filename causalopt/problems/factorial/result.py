@@ -282,7 +282,7 @@ class FactorialResult(Result):
         OptionError
             For an unknown kind or option.
         DataError
-            Without an outcome where one is needed, and without matplotlib (``pip install causalopt[plot]``).
+            Without an outcome where one is needed, and without matplotlib (``pip install 'pycausalopt[plot]'``).
         """
         from causalopt.plotting.style import draw
         from causalopt.problems.factorial.plot import PICTURES

@@ -443,7 +443,7 @@ class SyntheticControlResult(Result):
         OptionError
             For an unknown kind, option or treated unit.
         DataError
-            Without matplotlib (``pip install causalopt[plot]``).
+            Without matplotlib (``pip install 'pycausalopt[plot]'``).
         """
         from causalopt.plotting.style import draw
         from causalopt.problems.synthetic_control.plot import PICTURES

@@ -139,7 +139,7 @@ class BootstrapResult:
         OptionError
             For an unknown kind or option.
         DataError
-            Without matplotlib (``pip install causalopt[plot]``).
+            Without matplotlib (``pip install 'pycausalopt[plot]'``).
         """
         from causalopt.plotting.style import draw
         from causalopt.problems.copula.bootstrap.plot import PICTURES

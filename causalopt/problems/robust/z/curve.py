@@ -309,7 +309,7 @@ class RobustZCurve:
             For an unknown kind or option.
         DataError
             For another number of Axes, a level that is not between 0 and 1, and without matplotlib
-            (``pip install causalopt[plot]``).
+            (``pip install 'pycausalopt[plot]'``).
         """
         from causalopt.plotting.style import draw
         from causalopt.problems.robust.z.plot import PICTURES
