@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -18,6 +20,33 @@ BACKENDS = ROOT / "backends"
 
 #: What the other project's package begins with, as far as it matters.
 THEIRS = "from causalopt.other import optimum as optimum\n"
+
+
+#: Ways to name the other project's distribution where ours is meant.
+CONFUSED = re.compile(
+    r"pip install [^`\n]*(?<![\w/.-])causalopt\b|(?:version|distribution|requires)\(.causalopt.\)|(?<!\w)causalopt\["
+)
+
+
+def test_the_project_has_the_name_that_the_messages_say():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == installation.OURS
+    assert project["optional-dependencies"]["all"][0].startswith(f"{installation.OURS}[")
+
+
+def test_no_page_and_no_message_has_the_other_project_installed():
+    places = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"]
+    for folder in ("causalopt", "backends", "docs", "benchmarks", "tools"):
+        places += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md", ".toml")]
+    confused = [(path.name, said[0]) for path in places if (said := CONFUSED.search(path.read_text()))]
+    assert confused == []
+    for wrong in (
+        "pip install causalopt",
+        "pip install -U 'causalopt[plot]'",
+        'version("causalopt")',
+        '"causalopt[plot]"',
+    ):
+        assert CONFUSED.search(wrong)
 
 
 def install(folder, name, version, files=(), entries=""):
