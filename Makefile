@@ -60,6 +60,7 @@ $(VENV)/installed: pyproject.toml
 		$(PYTHON) -m venv $(VENV) || \
 			{ rm -rf $(VENV); echo "No venv in this Python: apt install python3-venv (or the like), then make again."; exit 1; }; \
 	fi
+	@$(RUN) pip uninstall -q -y --disable-pip-version-check causalopt 2>/dev/null  # what this project was called
 	@echo "Installing causalopt and its solvers into $(VENV) (a minute or two, once) ..."
 	@$(RUN) pip install -q --disable-pip-version-check -e '.[all,test]'
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from causalopt.installation import warn_of_shared_name
 from causalopt.version import __version__ as __version__
 
 #: Public name -> the module that defines it. Names load on first use, so that `import causalopt` stays quick.
@@ -101,3 +102,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+warn_of_shared_name()

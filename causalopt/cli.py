@@ -5,6 +5,7 @@ Each problem's command stands in its folder, the others in `causalopt.console`.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,8 @@ from rich.table import Table
 from causalopt.bench.commands import app as bench_app
 from causalopt.console import replay, showing, solvers
 from causalopt.console.arguments import command
+from causalopt.console.exits import Exit
+from causalopt.installation import replaced
 from causalopt.problems.balance import command as balance
 from causalopt.problems.copula.bootstrap import command as bootstrap
 from causalopt.problems.factorial import command as factorial
@@ -44,6 +47,7 @@ app.add_typer(bench_app, name="bench")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        _refuse_another_package()
         from causalopt import __version__
 
         print(f"causalopt {__version__}")
@@ -57,6 +61,14 @@ def _main(
     ] = False,
 ) -> None:
     """Keep the commands apart from the application's own help."""
+    _refuse_another_package()
+
+
+def _refuse_another_package() -> None:
+    """End with one line where the package is another distribution's, or half of it is gone."""
+    if amiss := replaced(sys.modules["causalopt"]):
+        print(amiss, file=sys.stderr)
+        raise typer.Exit(Exit.INPUT)
 
 
 def show(console: Console, frame: pd.DataFrame, title: str, digits: int = 3) -> None:

@@ -36,7 +36,7 @@ def nsw_with_cps_controls() -> pd.DataFrame:
     try:
         import causaldata
     except ImportError:
-        raise DataError("This data comes with the package causaldata: pip install causalopt[demo].") from None
+        raise DataError("This data comes with the package causaldata: pip install 'pycausalopt[demo]'.") from None
     experiment = causaldata.nsw_mixtape.load_pandas().data
     survey = causaldata.cps_mixtape.load_pandas().data
     df = pd.concat([experiment[experiment["treat"] == 1], survey], ignore_index=True).drop(columns="data_id")

@@ -93,6 +93,8 @@ class VerificationError(CausaloptError):
 class CausaloptWarning(UserWarning):
     """A result is usable, but less than was asked for: a limit stopped it, or an option had no effect.
 
+    Importing causalopt gives one too, where another distribution has a package of that name.
+
     Attributes
     ----------
     message : causalopt.messages.Message

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 #: From low to high, as CONTRIBUTING.md says it. At module level nobody imports from a higher layer.
 LAYERS = (
     {"messages", "version"},
-    {"errors"},
+    {"errors", "installation"},
     {"modeling"},
     {"verifying"},
     {"solving"},

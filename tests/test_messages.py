@@ -19,7 +19,8 @@ def option(part):
 TEXT = " ".join(
     [
         f"Say {argument('treated', np.int64(3))}, or {argument('scale', {'age': 'raw'})};",
-        f"{argument('donors', assigned=True)} and {argument('base_weights')} too{in_python(', or None', ' or nothing')}.",
+        f"{argument('donors', assigned=True)} and {argument('base_weights')} too",
+        f"now{in_python(', or None', ' or nothing')}.",
         f"See {call('att_range')}.",
     ]
 )
@@ -28,7 +29,7 @@ TEXT = " ".join(
 def test_python_reads_a_message_as_python_writes_arguments():
     assert (
         Message(TEXT)
-        == "Say treated=3, or scale={'age': 'raw'}; donors= and base_weights too, or None. See att_range()."
+        == "Say treated=3, or scale={'age': 'raw'}; donors= and base_weights too now, or None. See att_range()."
     )
 
 
@@ -37,7 +38,7 @@ def test_others_word_the_parts_and_nothing_else():
     assert message.worded(option) == "The column 'base_weights' of treated=3.csv: <argument base_weights >."
     assert Message(TEXT).worded(option) == (
         "Say <argument treated 3>, or <argument scale {'age': 'raw'}>; <argument donors > and <argument base_weights > "
-        "too<python  or nothing >. See <call att_range >."
+        "too now<python  or nothing >. See <call att_range >."
     )
 
 

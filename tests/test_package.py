@@ -94,8 +94,8 @@ def test_demo_without_its_data_says_which_extra_brings_it(monkeypatch):
     import causalopt.datasets
 
     def missing():
-        raise co.DataError("This data comes with the package causaldata: pip install causalopt[demo].")
+        raise co.DataError("This data comes with the package causaldata: pip install 'pycausalopt[demo]'.")
 
     monkeypatch.setattr(causalopt.datasets, "nsw_with_cps_controls", missing)
     out = CliRunner().invoke(app, ["demo"])
-    assert out.exit_code == 1 and "causalopt[demo]" in out.output
+    assert out.exit_code == 1 and "'pycausalopt[demo]'" in out.output

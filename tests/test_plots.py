@@ -215,7 +215,7 @@ def test_without_matplotlib_the_error_says_what_to_install(results, monkeypatch)
 
     monkeypatch.setattr(builtins, "__import__", missing)
     for owner, kind, options in CASES:
-        with pytest.raises(co.DataError, match=r"pip install causalopt\[plot\]"):
+        with pytest.raises(co.DataError, match=r"pip install 'pycausalopt\[plot\]'"):
             results[owner].plot(kind, **options)
 
 

@@ -18,10 +18,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-#: Runs in the new environment: every module loads, the backends are found, and nothing comes from the checkout.
+#: Runs in the new environment: the distribution has its name, every module loads, the backends are found, and nothing
+#: comes from the checkout.
 LOOK = """
-import importlib, pkgutil, sys
+import importlib, importlib.metadata, pkgutil, sys
 import causalopt
+assert importlib.metadata.version("pycausalopt") == causalopt.__version__
+assert importlib.metadata.packages_distributions()["causalopt"] == ["pycausalopt"]
 optional = {"cvxpy", "linopy", "ortools", "polars", "matplotlib", "plotly", "jinja2", "pyarrow", "clarabel"}
 for module in pkgutil.walk_packages(causalopt.__path__, "causalopt."):
     if not module.name.endswith("__main__"):

@@ -17,6 +17,7 @@ from typing import Any
 BUSY = 0.5
 
 PACKAGES = ("causalopt", "numpy", "scipy", "pyomo", "pandas")
+DISTRIBUTIONS = {"causalopt": "pycausalopt"}  # where they are not called like their package
 
 
 def environment(solvers: Iterable[tuple[str, str, str]] = ()) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def environment(solvers: Iterable[tuple[str, str, str]] = ()) -> dict[str, Any]:
     return {
         **machine(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: importlib.metadata.version(DISTRIBUTIONS.get(name, name)) for name in PACKAGES},
         "solvers": {name: {"version": version, "licence": licence} for name, version, licence in solvers},
         "commit": commit(),
     }

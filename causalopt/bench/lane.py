@@ -87,7 +87,7 @@ class Lane(Backend):
 
     name: ClassVar[str] = "lane"
     package: ClassVar[str] = "causalopt"
-    distribution: ClassVar[str] = "causalopt"
+    distribution: ClassVar[str] = "pycausalopt"
     classes: ClassVar[frozenset[ProblemClass]] = frozenset(ProblemClass)
     abilities: ClassVar[frozenset[Ability]] = frozenset()
 

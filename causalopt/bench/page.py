@@ -100,7 +100,7 @@ def render(figures: Figures) -> str:
         import jinja2
         from plotly.offline import get_plotlyjs
     except ImportError as error:
-        raise DataError(f"The page needs the package {error.name}: pip install causalopt[report].") from None
+        raise DataError(f"The page needs the package {error.name}: pip install 'pycausalopt[report]'.") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -425,7 +425,9 @@ def _write_parquet(table: pd.DataFrame, path: Path) -> None:
     try:
         import polars
     except ImportError:
-        raise StoreError("Parquet needs the package polars: pip install causalopt[bench]. CSV needs nothing.") from None
+        raise StoreError(
+            "Parquet needs the package polars: pip install 'pycausalopt[bench]'. CSV needs nothing."
+        ) from None
     columns = {name: table[name].where(table[name].notna(), None).tolist() for name in table.columns}
     kinds = {"str": polars.String, "int": polars.Int64, "float": polars.Float64}
     schema = {name: kinds[_FIELDS.get(name, "str").split(" | ")[0]] for name in table.columns}

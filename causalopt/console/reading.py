@@ -162,7 +162,7 @@ def require_parquet() -> None:
     import importlib.util
 
     if importlib.util.find_spec("pyarrow") is None:
-        raise DataError("Parquet files need pyarrow: pip install causalopt[parquet]. CSV needs nothing.")
+        raise DataError("Parquet files need pyarrow: pip install 'pycausalopt[parquet]'. CSV needs nothing.")
 
 
 def require(frame: pd.DataFrame, wanted: Iterable[str], option_name: str) -> None:

@@ -11,6 +11,7 @@ from causalopt.console import showing
 from causalopt.console.arguments import option
 from causalopt.console.exits import Exit
 from causalopt.errors import CausaloptError
+from causalopt.installation import shared_name
 
 
 def solvers(as_json: Annotated[bool, option("Print JSON for other programs.", "--json")] = False) -> int:
@@ -25,7 +26,8 @@ def solvers(as_json: Annotated[bool, option("Print JSON for other programs.", "-
         row["works"], row["note"] = _try(row["solver"]) if row["installed"] else (False, "")
     code = Exit.PROVEN if any(row["works"] for row in rows) else Exit.NO_SOLVER
     if as_json:
-        showing.print_json({"command": "solvers", "schema": showing.SCHEMA, "exit_code": code, "solvers": rows})
+        facts = {"command": "solvers", "schema": showing.SCHEMA, "exit_code": code, "solvers": rows}
+        showing.print_json(facts | {"installation": shared_name()})
     else:
         _show(rows, Console())
     return code
@@ -69,6 +71,8 @@ def _show(rows: list[dict[str, Any]], console: Console) -> None:
         ]
         if any(notes):
             showing.show_facts({row["solver"]: "\n".join(f"- {note}" for note in notes if note)}, console)
+    if amiss := shared_name():
+        showing.show_facts({"causalopt": f"- {amiss}"}, console)
     console.print("\n'auto' takes an exact fast path of the problem, else the first open-source solver that takes it.")
 
 

@@ -65,7 +65,7 @@ def pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError:
-        raise DataError("Pictures need matplotlib: pip install causalopt[plot].") from None
+        raise DataError("Pictures need matplotlib: pip install 'pycausalopt[plot]'.") from None
     return plt
 
 

@@ -58,7 +58,7 @@ class IsolatedBackend(Backend):
 
     name: ClassVar[str] = "isolated"
     package: ClassVar[str] = "causalopt"
-    distribution: ClassVar[str] = "causalopt"
+    distribution: ClassVar[str] = "pycausalopt"
     classes: ClassVar[frozenset[ProblemClass]] = frozenset(ProblemClass)
     abilities: ClassVar[frozenset[Ability]] = frozenset()
 

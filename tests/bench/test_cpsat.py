@@ -17,7 +17,7 @@ from causalopt.solving.options import SolveOptions
 from causalopt.verifying.verify import verify
 
 needs_ortools = pytest.mark.skipif(
-    importlib.util.find_spec("ortools") is None, reason="OR-Tools is not installed: pip install causalopt[cpsat]"
+    importlib.util.find_spec("ortools") is None, reason="OR-Tools is not installed: pip install 'pycausalopt[cpsat]'"
 )
 
 #: Reads pickled programs, and writes pickled solutions, or the errors instead.

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from causalopt.bench import Store, charts, gather, page
 from causalopt.cli import app
 
-pytest.importorskip("jinja2", reason="the page needs jinja2: pip install causalopt[report]")
-pytest.importorskip("plotly", reason="the page needs plotly: pip install causalopt[report]")
+pytest.importorskip("jinja2", reason="the page needs jinja2: pip install 'pycausalopt[report]'")
+pytest.importorskip("plotly", reason="the page needs plotly: pip install 'pycausalopt[report]'")
 
 
 @pytest.fixture(scope="module", params=[0, 1])

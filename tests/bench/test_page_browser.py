@@ -9,8 +9,8 @@ from bench_stores import fill, hostile
 
 from causalopt.bench import Store, gather, write_page
 
-pytest.importorskip("jinja2", reason="the page needs jinja2: pip install causalopt[report]")
-pytest.importorskip("plotly", reason="the page needs plotly: pip install causalopt[report]")
+pytest.importorskip("jinja2", reason="the page needs jinja2: pip install 'pycausalopt[report]'")
+pytest.importorskip("plotly", reason="the page needs plotly: pip install 'pycausalopt[report]'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -144,7 +144,7 @@ def test_parquet_without_pyarrow(run, study, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "pyarrow" else found(name, *a))
     out = run(*BALANCE, "--output", "w.parquet")
-    assert out.exit_code == Exit.INPUT and "pip install causalopt[parquet]" in said(out)
+    assert out.exit_code == Exit.INPUT and "pip install 'pycausalopt[parquet]'" in said(out)
 
 
 # ---- outputs ----
