@@ -16,6 +16,10 @@ from causalopt.verifying.tree import proven_bound
 from causalopt.verifying.units import column_units, in_units
 
 
+#: Where rounding may change the objective by more than this part of it, its terms cancel, and little of it is known.
+KNOWN = 1e-3
+
+
 def objective_scale(program: Program, x: Floats, value: float) -> tuple[float, float]:
     """Return the scale for relative differences of objectives near `value`, and the rounding error of its terms."""
     coefficient = float(np.abs(program.c).max(initial=0.0))
@@ -124,7 +128,7 @@ def _verify_point(
     if check.passed:
         check, multipliers = _prove(program, solution, x, check, scale, rounding, target, tolerances.optimality)
     relative = None if check.bound is None else abs(check.bound - value) / scale
-    if relative is not None and abs((check.bound or 0.0) - value) <= rounding:
+    if relative is not None and abs((check.bound or 0.0) - value) <= rounding <= KNOWN * scale:
         relative = 0.0
     check = dataclasses.replace(check, gap=relative)
     return solution.replace(row_dual=multipliers, termination=settle_termination(termination, check, target)), check
