@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import io
 import logging
@@ -13,7 +12,9 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
+from causalopt_pyomo_known import SOLVERS, Known
 
+from causalopt import modeling
 from causalopt.errors import OptionError, SolverFailure, SolverNotAvailable, UnsupportedProblem
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import OPEN_SOURCE, Ability, Backend, License, backend_names, load_backend
@@ -21,8 +22,6 @@ from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 from causalopt.verifying.polish import polished
 
-_LINEAR = frozenset({ProblemClass.LP, ProblemClass.MILP})
-_CONTINUOUS = frozenset({ProblemClass.LP, ProblemClass.CONVEX_QP, ProblemClass.NONCONVEX_QP})
 _STOPPED = Termination(Reason.NO_SOLUTION)
 
 #: By Pyomo's termination condition. What a solver means by "unbounded" differs: it is settled by a second solve.
@@ -59,94 +58,6 @@ _NO_TIME = {"load": 0.0, "solve": 0.0, "extract": 0.0}
 _WRONG_CLASS = ("DegreeError", "IncompatibleModelError", "InvalidExpressionError")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Solver:
-    """What is known of one of Pyomo's solvers.
-
-    `engine` is the causalopt backend of the same solver, `gap`, `threads` and `seed` are its names for these options,
-    `time` that of the time limit where Pyomo's interface drops the one it is given. `local` says that its "optimal" and
-    "infeasible" hold near a point only.
-    """
-
-    classes: frozenset[ProblemClass] = frozenset(ProblemClass)
-    engine: str = ""
-    gap: str = ""
-    threads: str = ""
-    seed: str = ""
-    time: str = ""
-    local: bool = False
-    log: bool = True
-    open_source: bool = False
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    exclude: dict[str, str] = dataclasses.field(default_factory=dict)
-
-
-_HIGHS = _Solver(  # another number of threads is refused from the second solve of a process on
-    _LINEAR | {ProblemClass.CONVEX_QP},
-    engine="highs",
-    gap="mip_rel_gap",
-    seed="random_seed",
-    open_source=True,
-    options={"mip_feasibility_tolerance": 1e-9},
-)
-_SCIP = _Solver(
-    engine="scip",
-    gap="limits/gap",
-    seed="randomization/randomseedshift",
-    open_source=True,
-    log=False,  # Pyomo reads what SCIP prints through a pipe, and waits for ever once that is full
-    # below 1e-7 SCIP prints a line for each LP that it solves again with tolerances of a thousandth
-    options={"numerics/feastol": 1e-7, "display/verblevel": 0},
-    exclude=dict.fromkeys(
-        ("qp-dense", "maximise-concave-qp"), "the epigraph of the cost, not scaled, does not close the gap in a minute"
-    ),
-)
-_GUROBI = _Solver(
-    engine="gurobi",
-    gap="MIPGap",
-    threads="Threads",
-    seed="Seed",
-    time="TimeLimit",
-    options={"FeasibilityTol": 1e-9, "OptimalityTol": 1e-9, "IntFeasTol": 1e-9, "BarConvTol": 1e-10},
-)
-_CPLEX = _Solver(  # a nonconvex objective needs optimalitytarget=3, which would slow down all others
-    _LINEAR | {ProblemClass.CONVEX_QP, ProblemClass.CONVEX_MIQP},
-    engine="cplex",
-    gap="mip_tolerances_mipgap",
-    threads="threads",
-    seed="randomseed",
-    time="timelimit",
-    options={
-        "simplex_tolerances_feasibility": 1e-9,
-        "mip_tolerances_integrality": 1e-9,
-        "barrier_convergetol": 1e-10,
-        "barrier_qcpconvergetol": 1e-9,
-    },
-)
-_LOCAL = _Solver(_CONTINUOUS, local=True)
-_IPOPT = _Solver(
-    _CONTINUOUS, time="max_cpu_time", local=True, open_source=True, options={"tol": 1e-9, "bound_relax_factor": 0.0}
-)
-_SOLVERS = {
-    "highs": _HIGHS,
-    "appsi_highs": dataclasses.replace(_HIGHS, classes=_LINEAR),
-    "cbc": _Solver(_LINEAR, gap="ratioGap", threads="threads", seed="randomCbcSeed", open_source=True),
-    "glpk": _Solver(_LINEAR, gap="mipgap", seed="seed", open_source=True),
-    "scip": _SCIP,
-    "scip_direct": _SCIP,
-    "gurobi": _GUROBI,
-    "gurobi_direct": _GUROBI,
-    "gurobi_direct_v2": _GUROBI,
-    "gurobi_direct_minlp": _GUROBI,
-    "appsi_gurobi": _GUROBI,
-    "cplex_direct": _CPLEX,
-    "ipopt": _IPOPT,
-    "ipopt_v2": _IPOPT,
-    "cyipopt": _IPOPT,
-    **dict.fromkeys(("conopt", "snopt", "minos", "loqo", "knitro", "knitro_direct", "knitroampl"), _LOCAL),
-}
-
-
 class PyomoBackend(Backend):
     """One of Pyomo's solvers; without a name it stands for all of them.
 
@@ -166,7 +77,7 @@ class PyomoBackend(Backend):
 
     def __init__(self, solver: str = "") -> None:
         self.solver = solver
-        self.known = _SOLVERS.get(solver, _Solver())
+        self.known = SOLVERS.get(solver, Known())
         if solver:
             self.name, self.tested_variants = f"pyomo:{solver}", ()
             self.classes, self.exclude = self.known.classes, self.known.exclude
@@ -186,9 +97,7 @@ class PyomoBackend(Backend):
         SolverNotAvailable
             Where Pyomo knows no solver of this name.
         """
-        import pyomo.environ as pyo
-
-        known = {solver for solver in pyo.SolverFactory if not solver.startswith("_")} | set(_SOLVERS)
+        known = {solver for solver in modeling.pyo.SolverFactory if not solver.startswith("_")} | set(SOLVERS)
         if name not in known:
             raise SolverNotAvailable(unknown_name("Pyomo solver", name, known))
         return PyomoBackend(name)
@@ -239,11 +148,7 @@ class PyomoBackend(Backend):
 
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Write the program as a Pyomo model and solve that; see `Backend.solve`."""
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.components import ArrayConstraint, ArrayVar
-        from causalopt.modeling.costs import ArrayObjective
-
+        pyo = modeling.pyo  # first, so that loading Pyomo is not charged to a phase
         start = perf_counter()
         empty = np.diff(program.A.indptr) == 0
         if (empty & ((program.row_lower > 0) | (program.row_upper < 0))).any():
@@ -254,15 +159,19 @@ class PyomoBackend(Backend):
             return _anywhere(program)  # Pyomo passes on only the variables that are used: here it would pass on none
         kept = ~empty
         model = pyo.ConcreteModel()
-        model.x = ArrayVar(program.lower, program.upper, integer=program.integer, initial=options.start)
-        model.rows = ArrayConstraint(model.x, program.A[kept], program.row_lower[kept], program.row_upper[kept])
+        model.x = modeling.ArrayVar(program.lower, program.upper, integer=program.integer, initial=options.start)
+        model.rows = modeling.ArrayConstraint(
+            model.x, program.A[kept], program.row_lower[kept], program.row_upper[kept]
+        )
         quadratic = None
         if program.Q is not None:
             diagonal = program.Q.diagonal()
             quadratic = program.Q + program.Q.T
             quadratic.setdiag(diagonal)
         sense = pyo.maximize if program.maximize else pyo.minimize
-        model.cost = ArrayObjective(model.x, program.c, quadratic, program.constant, sense=sense, convex=program.convex)
+        model.cost = modeling.ArrayObjective(
+            model.x, program.c, quadratic, program.constant, sense=sense, convex=program.convex
+        )
         variables = list(model.x.values())
         built = perf_counter() - start
         solution = self.solve_model(model, variables, options, method)
@@ -315,9 +224,7 @@ class PyomoBackend(Backend):
         )
 
     def _make(self) -> Any:
-        import pyomo.environ as pyo
-
-        return pyo.SolverFactory(self.solver)
+        return modeling.pyo.SolverFactory(self.solver)
 
     def _options(self, options: SolveOptions) -> dict[str, Any]:
         names = self.option_names() if options.solver_options else None
@@ -335,7 +242,6 @@ class PyomoBackend(Backend):
         }
 
     def _extract(self, model: Any, variables: Sequence[Any], answer: Any) -> Solution:
-        import pyomo.environ as pyo
         from pyomo.opt import SolverStatus
 
         raw = str(answer.solver.termination_condition)
@@ -348,9 +254,9 @@ class PyomoBackend(Backend):
             return Solution(Termination(Reason.NO_SOLUTION if known.has_solution else reason, known.limit, raw))
         answer.solver.status = SolverStatus.ok  # else Pyomo refuses to load the incumbent of a stopped solve
         model.model().solutions.load_from(answer, default_variable_value=None)
-        objective = next(iter(model.component_data_objects(pyo.Objective, active=True)))
+        objective = next(iter(model.component_data_objects(modeling.pyo.Objective, active=True)))
         ends = [_number(answer.problem.lower_bound), _number(answer.problem.upper_bound)]
-        bound, value = ends if objective.sense == pyo.minimize else ends[::-1]
+        bound, value = ends if objective.sense == modeling.pyo.minimize else ends[::-1]
         x = np.array([_value(variable) for variable in variables])
         if reason is Reason.NO_SOLUTION:
             reason = Reason.FEASIBLE  # verification looks whether it is

@@ -29,7 +29,7 @@ from pyomo.core.expr import LinearExpression
 from pyomo.core.staleflag import StaleFlagManager
 
 from causalopt.errors import DataError
-from causalopt.modeling.program import canonical
+from causalopt.modeling.matrices import canonical
 
 Floats = npt.NDArray[np.float64]
 C = TypeVar("C", bound=type)

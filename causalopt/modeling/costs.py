@@ -22,7 +22,7 @@ from pyomo.core.base.objective import ObjectiveData, ScalarObjective
 from pyomo.core.expr import LinearExpression
 
 from causalopt.modeling.components import Untouched, array_backed, column_variables, elements, graft, vector
-from causalopt.modeling.program import lower_triangle
+from causalopt.modeling.matrices import lower_triangle
 
 C = TypeVar("C", bound=type)
 

@@ -6,61 +6,41 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy
-import scipy.sparse as sp
 
 from causalopt import modeling
-from causalopt.errors import DataError, OptionError, SolverNotAvailable
+from causalopt.errors import DataError, SolverNotAvailable
 from causalopt.modeling.program import Program
 from causalopt.solving.backend import backend_names
+from causalopt.solving.capsule_fields import (
+    OPTIONS,
+    Claim,
+    arrays_of,
+    fields_of,
+    platform_here,
+    read_claim,
+    read_options,
+    read_program,
+)
 from causalopt.solving.capsule_file import SCHEMA, pack, unpack
 from causalopt.solving.dispatch import solve
 from causalopt.solving.lane import Lane
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Problem
 from causalopt.solving.result import Ledger, Result
-from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
+from causalopt.verifying.claims import Reason, Solution, Tolerances, Verification
 from causalopt.verifying.verify import objective_scale, verify
-from causalopt.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Arrays of a program that are stored as they are.
-DENSE = ("c", "row_lower", "row_upper", "lower", "upper", "integer")
-MATRICES = ("A", "Q")
-PARTS = ("data", "indices", "indptr")
-
-#: Options that are stored; the others are callbacks, or arrays.
-OPTIONS = ("time_limit", "gap", "threads", "seed", "log", "solver_options", "isolate", "memory_limit")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Claim:
-    """What was claimed when the capsule was made, as numbers.
-
-    Attributes
-    ----------
-    status : Termination
-    objective, bound : float or None
-    x, row_dual : array or None
-    verification : str
-        What recomputation found at the time, in words.
-    """
-
-    status: Termination
-    objective: float | None
-    bound: float | None
-    x: Any = None
-    row_dual: Any = None
-    verification: str = ""
+#: Fields that are words.
+WORDS = ("solver", "solver_version", "method", "formulation", "problem")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,7 +125,7 @@ class Capsule:
             problem="" if isinstance(problem_or_model, Program) else type(problem_or_model).__name__,
             tangents=tangents,
             note=note,
-            platform=_platform(),
+            platform=platform_here(),
         )
 
     def save(self, path: str | Path) -> Path:
@@ -183,7 +163,12 @@ class Capsule:
 
     def to_bytes(self) -> bytes:
         """Return the content of the file."""
-        return pack(_description(self), _arrays(self))
+        return pack(
+            fields_of(self.program, self.options, self.claim)
+            | {name: getattr(self, name) for name in WORDS}
+            | {"tangents": self.tangents, "note": self.note, "platform": dict(self.platform)},
+            arrays_of(self.program, self.options, self.claim),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Capsule:
@@ -207,7 +192,19 @@ class Capsule:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-        return _capsule(*unpack(content, str(path)), str(path))
+        description, arrays = unpack(content, str(path))
+        try:
+            return cls(
+                program=read_program(description["program"], arrays),
+                options=read_options(description["options"], arrays),
+                claim=read_claim(description["claim"], arrays),
+                tangents=bool(description["tangents"]),
+                note=str(description.get("note", "")),
+                platform=description["platform"],
+                **{word: str(description[word]) for word in WORDS},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is not a capsule of schema {SCHEMA}: {type(error).__name__}: {error}.") from None
 
     def check(self, tolerances: Tolerances | None = None) -> Verification:
         """Recompute the recorded claim from the recorded program.
@@ -356,7 +353,7 @@ class Replay:
         import pandas as pd
 
         capsule, claim, result = self.capsule, self.capsule.claim, self.result
-        here = _platform()
+        here = platform_here()
         rows: dict[str, tuple[Any, Any]] = {
             "status": (str(claim.status), str(result.status)),
             "objective": (claim.objective, result.objective),
@@ -398,137 +395,5 @@ def _solved(capsule: Capsule, solver: str, options: SolveOptions, tolerances: To
     return answer
 
 
-def _platform() -> dict[str, str]:
-    return {
-        "causalopt": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-
-
-# ---- writing ----
-
-
-def _arrays(capsule: Capsule) -> dict[str, Any]:
-    program, claim = capsule.program, capsule.claim
-    arrays = {f"program/{name}": getattr(program, name) for name in DENSE}
-    for name in MATRICES:
-        matrix = getattr(program, name)
-        if matrix is not None:
-            arrays |= {f"program/{name}/{part}": getattr(matrix, part) for part in PARTS}
-    optional = {"claim/x": claim.x, "claim/row_dual": claim.row_dual, "options/start": capsule.options.start}
-    return arrays | {name: np.asarray(values) for name, values in optional.items() if values is not None}
-
-
-def _description(capsule: Capsule) -> dict[str, Any]:
-    program, claim, status = capsule.program, capsule.claim, capsule.claim.status
-    options = capsule.options
-    return {
-        "program": {
-            "constant": _number(program.constant),
-            "maximize": program.maximize,
-            "convex": program.convex,
-            "A": list(program.A.shape),
-            "Q": None if program.Q is None else list(program.Q.shape),
-        },
-        "options": {
-            "time_limit": _number(options.time_limit),
-            "gap": _number(options.gap),
-            "threads": None if options.threads is None else int(options.threads),
-            "seed": int(options.seed),
-            "log": bool(options.log),
-            "solver_options": {name: _option(name, value) for name, value in options.solver_options.items()},
-            "isolate": bool(options.isolate),
-            "memory_limit": _number(options.memory_limit),
-        },
-        "claim": {
-            "reason": str(status.reason),
-            "limit": str(status.limit),
-            "raw": status.raw,
-            "objective": _number(claim.objective),
-            "bound": _number(claim.bound),
-            "verification": claim.verification,
-        },
-        **{name: getattr(capsule, name) for name in ("solver", "solver_version", "method", "formulation", "problem")},
-        "tangents": capsule.tangents,
-        "note": capsule.note,
-        "platform": dict(capsule.platform),
-    }
-
-
-def _number(value: float | None) -> float | str | None:
-    """Return a number as JSON holds it: infinities and NaN as words."""
-    return None if value is None else float(value) if np.isfinite(float(value)) else str(float(value))
-
-
-def _option(name: str, value: Any) -> str | int | float | bool:
-    """Return a solver's option as JSON holds it; NumPy's numbers are numbers."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(plain, str | int | float | bool) or (isinstance(plain, float) and not np.isfinite(plain)):
-        raise OptionError(
-            f"Solver option {name!r} is {value!r}: a capsule holds finite numbers, texts and truth values."
-        )
-    return plain
-
-
 def _is_finite(value: float | None) -> bool:
     return value is not None and bool(np.isfinite(value))
-
-
-# ---- reading ----
-
-
-def _capsule(description: dict[str, Any], arrays: dict[str, Any], name: str) -> Capsule:
-    try:
-        program = _program(description["program"], arrays)
-        claim = description["claim"]
-        status = Termination(Reason(claim["reason"]), Limit(claim["limit"]), claim["raw"])
-        words = ("solver", "solver_version", "method", "formulation", "problem")
-        options = description["options"]
-        limits = {name: _float(options[name]) for name in ("time_limit", "memory_limit")}
-        return Capsule(
-            program=program,
-            options=SolveOptions(**{**options, **limits}, start=arrays.get("options/start")),
-            claim=Claim(
-                status,
-                _float(claim["objective"]),
-                _float(claim["bound"]),
-                arrays.get("claim/x"),
-                arrays.get("claim/row_dual"),
-                claim["verification"],
-            ),
-            tangents=bool(description["tangents"]),
-            note=str(description.get("note", "")),
-            platform=description["platform"],
-            **{word: str(description[word]) for word in words},
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{name} is not a capsule of schema {SCHEMA}: {type(error).__name__}: {error}.") from None
-
-
-def _program(description: dict[str, Any], arrays: dict[str, Any]) -> Program:
-    fields: dict[str, Any] = {name: arrays[f"program/{name}"] for name in DENSE}
-    for name, kind in (("A", sp.csr_matrix), ("Q", sp.csc_matrix)):
-        if description[name] is not None:
-            parts = tuple(arrays[f"program/{name}/{part}"] for part in PARTS)
-            matrix = fields[name] = kind(parts, shape=tuple(description[name]), copy=False)
-            matrix.data, matrix.indices, matrix.indptr = parts  # SciPy may have made the indices narrower
-    program = Program(
-        **fields,
-        constant=_float(description["constant"]),  # type: ignore[arg-type]
-        maximize=bool(description["maximize"]),
-        convex=description["convex"],
-    )
-    n, m = program.n_columns, program.n_rows
-    lengths = dict.fromkeys(("c", "lower", "upper", "integer"), n) | dict.fromkeys(("row_lower", "row_upper"), m)
-    wrong = [name for name, length in lengths.items() if getattr(program, name).shape != (length,)]
-    if wrong or program.A.shape[1] != n or (program.Q is not None and program.Q.shape != (n, n)):
-        raise ValueError(f"the shapes of its arrays contradict each other ({', '.join(wrong) or 'A or Q'})")
-    program.check()
-    return program
-
-
-def _float(value: float | str | None) -> float | None:
-    return None if value is None else float(value)

@@ -110,31 +110,43 @@ def solve(
     if isinstance(problem_or_model, Problem):
         problem = problem_or_model
         ledger.add("data", problem.data_seconds)
-        options_ = chosen if start is None else chosen.replace(start=start)
-        return problem.answer(Lane(solver, problem.formulation_name(formulation), options_, tolerances, ledger))
+        chosen = chosen if start is None else chosen.replace(start=start)
+        return problem.answer(Lane(solver, problem.formulation_name(formulation), chosen, tolerances, ledger))
     if formulation is not None:
         raise OptionError(f"formulation is {formulation!r}, but only problems have formulations.")
-    if isinstance(problem_or_model, Program):
-        return _solve_model(problem_or_model, None, solver, start, chosen, tolerances, ledger)
-    if not hasattr(problem_or_model, "component_objects"):
-        raise DataError(
-            f"solve() takes a causalopt problem, a Pyomo model or a Program, not {type(problem_or_model).__name__}."
-        )
+    return _solve_model(problem_or_model, solver, start, chosen, tolerances, ledger)
+
+
+def _solve_model(
+    model: Any,
+    solver: str | Backend,
+    start: Any,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+) -> Result:
+    if isinstance(model, Program):
+        return _solve_program(model, solver, start, options, tolerances, ledger)
+    if not hasattr(model, "component_objects"):
+        raise DataError(f"solve() takes a causalopt problem, a Pyomo model or a Program, not {type(model).__name__}.")
     compile_model = modeling.compile_model  # first, so that loading Pyomo is not charged to a phase
     if (isinstance(solver, Backend) or ":" in solver) and (backend := get_backend(solver)).takes_models:
         from causalopt.solving.models import solve_model  # which loads Pyomo
 
-        return solve_model(problem_or_model, backend, start, chosen, tolerances, ledger, "it was asked for")
+        return solve_model(model, backend, start, options, tolerances, ledger, "it was asked for")
     with ledger.phase("compile"):
-        program = compile_model(problem_or_model)
+        program = compile_model(model)
         if start is True:
             start = modeling.start_values(program)
-    return _solve_model(program, problem_or_model, solver, start, chosen, tolerances, ledger)
+    result = _solve_program(program, solver, start, options, tolerances, ledger)
+    if result.x is not None:
+        modeling.load_values(program, result.x)
+    modeling.load_duals(model, program, result.row_dual)
+    return result
 
 
-def _solve_model(
+def _solve_program(
     program: Program,
-    model: Any,
     solver: str | Backend,
     start: Any,
     options: SolveOptions,
@@ -143,12 +155,7 @@ def _solve_model(
 ) -> Result:
     options = options.replace(start=None if start is True else start)
     backend, reason = choose_backend(program, solver)
-    result = solve_program(program, backend, options, tolerances, ledger, reason)
-    if model is not None:
-        if result.x is not None:
-            modeling.load_values(program, result.x)
-        modeling.load_duals(model, program, result.row_dual)
-    return result
+    return solve_program(program, backend, options, tolerances, ledger, reason)
 
 
 def explain_infeasibility(

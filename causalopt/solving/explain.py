@@ -70,19 +70,10 @@ def who(result: Result) -> str:
 def proof_words(result: Result) -> str:
     """Return what is known of the answer, who says so, and how far from the best it could be."""
     status, check = result.status, result.verification
+    if not status.has_solution:
+        return _without_answer(result)
     proof = check.proof if check is not None else Proof.NONE
     solver = result.solver or "the solver"
-    if status.reason is Reason.INFEASIBLE:
-        return _infeasible(solver, proof)
-    if status.reason is Reason.UNBOUNDED:
-        return (
-            f"The objective has no limit: {solver} found directions along which it improves for ever. A bound or "
-            "constraint is missing."
-        )
-    if status.reason is Reason.NO_SOLUTION:
-        return f"There is no answer{_stopped(status.limit)}. Whether one exists is not known."
-    if status.reason is Reason.ERROR:
-        return f"There is no answer: the solver failed ({status.raw or 'it did not say how'})."
     checked = (
         "Nobody checked it: it was not verified."
         if check is None
@@ -90,20 +81,10 @@ def proof_words(result: Result) -> str:
     )
     known = proof is not Proof.NONE and None not in (result.gap, result.bound, result.objective)
     far = _distance(result.objective, result.bound) if known else ""
-    best = "best answer" if result.gap is None or result.gap <= BEST else "best answer within the gap asked for"
-    better = "better" if best == "best answer" else "better by more"
     if status.raw == HEURISTIC:
         return f"This answer is heuristic: nothing says how near the best it is. {checked}"
-    if status.reason is Reason.OPTIMAL and proof is Proof.CERTIFIED:
-        proven = f"This is the {best}, certified by causalopt: a bound recomputed from the data proves it."
-        return f"{proven} {checked}{far}"
-    if status.reason is Reason.OPTIMAL and proof is Proof.CLAIMED:
-        return (
-            f"This is the {best}, as claimed by {solver}. {checked} That no answer is {better} was not recomputed: "
-            f"it is the word of {solver}.{far}"
-        )
     if status.reason is Reason.OPTIMAL:
-        return f"This is stated to be the best answer; nothing on the result proves it. {checked}"
+        return _optimal(result, proof, checked, far)
     if not known:
         return (
             f"This is an answer, but not proven the best{_stopped(status.limit)}: nothing says how much better another "
@@ -111,6 +92,35 @@ def proof_words(result: Result) -> str:
         )
     whose = "certified by causalopt" if proof is Proof.CERTIFIED else f"claimed by {solver}"
     return f"This is an answer, but not proven the best{_stopped(status.limit)}. {checked}{far} That bound is {whose}."
+
+
+def _without_answer(result: Result) -> str:
+    status, check, solver = result.status, result.verification, result.solver or "the solver"
+    if status.reason is Reason.INFEASIBLE:
+        return _infeasible(solver, check.proof if check is not None else Proof.NONE)
+    if status.reason is Reason.UNBOUNDED:
+        return (
+            f"The objective has no limit: {solver} found directions along which it improves for ever. A bound or "
+            "constraint is missing."
+        )
+    if status.reason is Reason.NO_SOLUTION:
+        return f"There is no answer{_stopped(status.limit)}. Whether one exists is not known."
+    return f"There is no answer: the solver failed ({status.raw or 'it did not say how'})."
+
+
+def _optimal(result: Result, proof: Proof, checked: str, far: str) -> str:
+    solver = result.solver or "the solver"
+    best = "best answer" if result.gap is None or result.gap <= BEST else "best answer within the gap asked for"
+    better = "better" if best == "best answer" else "better by more"
+    if proof is Proof.CERTIFIED:
+        proven = f"This is the {best}, certified by causalopt: a bound recomputed from the data proves it."
+        return f"{proven} {checked}{far}"
+    if proof is Proof.CLAIMED:
+        return (
+            f"This is the {best}, as claimed by {solver}. {checked} That no answer is {better} was not recomputed: "
+            f"it is the word of {solver}.{far}"
+        )
+    return f"This is stated to be the best answer; nothing on the result proves it. {checked}"
 
 
 def _distance(objective: float | None, bound: float | None) -> str:

@@ -122,49 +122,78 @@ def _linear_extremes(
 def _least(program: Program, cost: Floats, best: Floats, eta: float, solve: Solver, tolerance: float) -> Extreme:
     value = program.objective(best)
     budget = value + eta * abs(value)
-    origin = float(cost @ best)
     unit = float(np.abs(cost) @ np.abs(best)) or float(np.abs(cost).max(initial=0.0))
     if unit == 0 or budget <= value:
+        origin = float(cost @ best)
         return Extreme(origin, origin if unit == 0 else -np.inf, best, 0)
-    lam = min(budget - value, abs(value)) / unit  # small steps first: a cost that drowns the rest is hard on solvers
-    inside: tuple[float, Floats] = (0.0, best)
-    outside: tuple[float, Floats | None] | None = None
-    found, at, limit = origin, best, -np.inf
-    for solves in range(1, 101):
-        result = solve(program.replace(c=program.c + lam * cost))
+    return _Search(program, cost, best, budget, unit, solve, tolerance).run()
+
+
+class _Search:
+    """The search in lam: the largest whose solution is within the budget, the smallest beyond, and what was found."""
+
+    def __init__(
+        self, program: Program, cost: Floats, best: Floats, budget: float, unit: float, solve: Solver, tolerance: float
+    ) -> None:
+        self.program, self.cost, self.budget, self.solve = program, cost, budget, solve
+        value, self.origin = program.objective(best), float(cost @ best)
+        # Small steps first: a cost that drowns the rest is hard on solvers.
+        self.lam = min(budget - value, abs(value)) / unit
+        self.tolerance, self.rounding = tolerance, 1e-12 * unit
+        self.inside: tuple[float, Floats] = (0.0, best)
+        self.outside: tuple[float, Floats | None] | None = None
+        self.found, self.at, self.limit, self.solves = self.origin, best, -np.inf, 0
+
+    def run(self) -> Extreme:
+        for self.solves in range(1, 101):
+            share = self._look()
+            if self.found - self.limit <= self.tolerance * (self.origin - self.found) + self.rounding:
+                break
+            if self.outside is None:
+                if self.solves % PATIENCE == 0 and (anywhere := self._without_budget()) is not None:
+                    return anywhere
+                if self.solves >= MOST_GROWTH:
+                    break
+                self.lam *= 8.0
+            elif not self._narrow(share):
+                break
+        return Extreme(self.found, self.limit, self.at, self.solves)
+
+    def _look(self) -> float:
+        """Solve at lam; return how far the budget reaches from the point inside to that outside."""
+        result = self.solve(self.program.replace(c=self.program.c + self.lam * self.cost))
         if result.status.reason is Reason.UNBOUNDED:
-            outside = (lam, None)
+            self.outside = (self.lam, None)
         elif result.x is None or result.bound is None:
             raise SolverFailure(f"{result.solver} could not solve a step of the search for the range: {result.status}.")
         else:
-            limit = max(limit, (result.bound - budget) / lam)
-            if program.objective(result.x) <= budget:
-                inside = (lam, result.x)
+            self.limit = max(self.limit, (result.bound - self.budget) / self.lam)
+            if self.program.objective(result.x) <= self.budget:
+                self.inside = (self.lam, result.x)
             else:
-                outside = (lam, result.x)
-        share = 0.0
-        if outside is not None and outside[1] is not None:
-            share = _share(program, inside[1], outside[1], budget)
-        candidate = inside[1] if share == 0.0 or outside is None else _blend(inside[1], outside[1], share)
-        if float(cost @ candidate) < found:
-            found, at = float(cost @ candidate), candidate
-        if found - limit <= tolerance * (origin - found) + 1e-12 * unit:
-            return Extreme(found, limit, at, solves)
-        if outside is None:
-            if solves % PATIENCE == 0:  # perhaps the budget does not bind at all
-                anywhere = _least_anywhere(program, cost, best)
-                if anywhere is not None and anywhere.x is not None and program.objective(anywhere.x) <= budget:
-                    return dataclasses.replace(anywhere, solves=solves + 1)
-            if solves >= MOST_GROWTH:
-                break
-            lam *= 8.0
-        else:
-            narrow = outside[0] - inside[0]
-            step = inside[0] + share * narrow if outside[1] is not None and solves % 3 else inside[0] + 0.5 * narrow
-            if not inside[0] < step < outside[0]:
-                break
-            lam = step
-    return Extreme(found, limit, at, solves)
+                self.outside = (self.lam, result.x)
+        share, candidate = 0.0, self.inside[1]
+        if self.outside is not None and self.outside[1] is not None:
+            share = _share(self.program, self.inside[1], self.outside[1], self.budget)
+            candidate = self.inside[1] + share * (self.outside[1] - self.inside[1])
+        if float(self.cost @ candidate) < self.found:
+            self.found, self.at = float(self.cost @ candidate), candidate
+        return share
+
+    def _without_budget(self) -> Extreme | None:
+        """Return the least anywhere where the budget does not bind at all; else None."""
+        anywhere = _least_anywhere(self.program, self.cost, self.inside[1])
+        if anywhere is None or anywhere.x is None or self.program.objective(anywhere.x) > self.budget:
+            return None
+        return dataclasses.replace(anywhere, solves=self.solves + 1)
+
+    def _narrow(self, share: float) -> bool:
+        """Set lam between inside and outside; return whether there is anything in between."""
+        assert self.outside is not None
+        narrow = self.outside[0] - self.inside[0]
+        secant = self.outside[1] is not None and self.solves % 3
+        self.lam = self.inside[0] + (share if secant else 0.5) * narrow
+        return self.inside[0] < self.lam < self.outside[0]
 
 
 def _least_anywhere(program: Program, cost: Floats, best: Floats) -> Extreme | None:
@@ -177,11 +206,6 @@ def _least_anywhere(program: Program, cost: Floats, best: Floats) -> Extreme | N
 
 def _any_lp(program: Program) -> Result:
     return solve_program(program, choose_backend(program, "auto")[0], SolveOptions())
-
-
-def _blend(inner: Floats, outer: Floats | None, share: float) -> Floats:
-    assert outer is not None
-    return np.asarray(inner + share * (outer - inner))
 
 
 def _share(program: Program, inner: Floats, outer: Floats, budget: float) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
 import numpy as np
 
 from causalopt.errors import SolverFailure
-from causalopt.modeling.program import ProblemClass, Program
+from causalopt.modeling.program import Ints, ProblemClass, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
@@ -42,14 +42,9 @@ def solve_in_any_units(
         if made in seen:
             continue
         seen.add(made)
-        if deadline is not None:
-            left = deadline - perf_counter()
-            if best is not None and left <= 0:
-                break
-            # A relaxation may take for ever where the program itself does not.
-            options = options.replace(time_limit=max(left / 2 if restore.opened else left, 1e-3))
-        if best is not None and program.integer.any() and best.check.passed and best.verified.x is not None:
-            options = options.replace(start=best.verified.x)
+        if best is not None and deadline is not None and perf_counter() >= deadline:
+            break
+        options = _options_of_attempt(program, options, deadline, restore.opened, best)
         try:
             trial = _solve_in_parts(program, reduced, restore, backend, options, tolerances, ledger, exact)
         except SolverFailure as error:
@@ -65,6 +60,18 @@ def solve_in_any_units(
         assert failure is not None
         raise failure
     return dataclasses.replace(best, notes=tuple(notes))
+
+
+def _options_of_attempt(
+    program: Program, options: SolveOptions, deadline: float | None, opened: bool, best: Trial | None
+) -> SolveOptions:
+    if deadline is not None:
+        left = deadline - perf_counter()
+        # A relaxation may take for ever where the program itself does not.
+        options = options.replace(time_limit=max(left / 2 if opened else left, 1e-3))
+    if best is not None and program.integer.any() and best.check.passed and best.verified.x is not None:
+        options = options.replace(start=best.verified.x)
+    return options
 
 
 def _costs_are_spread(program: Program) -> bool:
@@ -162,8 +169,22 @@ def _solve_in_parts(
     if len(pieces) == 1:
         verdict = partial(_verified, program, restore, options, tolerances, ledger, exact)
         return _try_methods(reduced, backend, options, ledger, verdict)
+    solution, notes = _joined(reduced, pieces, backend, options, tolerances, ledger)
+    trial = _verified(program, restore, options, tolerances, ledger, exact, solution)
+    return dataclasses.replace(trial, notes=tuple(notes))
+
+
+def _joined(
+    reduced: Program,
+    pieces: Sequence[tuple[Ints, Ints]],
+    backend: Backend,
+    options: SolveOptions,
+    tolerances: Tolerances | None,
+    ledger: Ledger,
+) -> tuple[Solution, list[str]]:
+    """Solve the parts of a program one after the other; return them as one solution, with notes."""
     notes: list[str] = []
-    solutions = []
+    solutions: list[Solution] = []
     deadline = None if options.time_limit is None else perf_counter() + options.time_limit
     for columns, rows in pieces:
         piece = reduction.part(reduced, columns, rows)
@@ -182,11 +203,8 @@ def _solve_in_parts(
         if solution.termination.reason in (Reason.INFEASIBLE, Reason.ERROR):
             break
     if len(solutions) < len(pieces):
-        solution = Solution(solutions[-1].termination)
-    else:
-        solution = reduction.join(reduced, pieces, solutions)
-    trial = _verified(program, restore, options, tolerances, ledger, exact, solution)
-    return dataclasses.replace(trial, notes=tuple(notes))
+        return Solution(solutions[-1].termination), notes
+    return reduction.join(reduced, pieces, solutions), notes
 
 
 def _verified(

@@ -30,7 +30,7 @@ from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
 from causalopt.solving.trials import Trial, verified_or_polished
 from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Tolerances, Verification
-from causalopt.verifying.verify import settle_termination
+from causalopt.verifying.verify import false_claims, off_whole, settle_termination
 
 #: Component types that can be evaluated at a point, or hold no condition on it.
 _CHECKED = {
@@ -303,19 +303,12 @@ def _evaluated(
     worst = int(np.argmax(outside / bound_scale)) if len(x) else 0
     if len(x) and outside[worst] / bound_scale[worst] > tolerances.feasibility:
         problems.append(f"{variables[worst].name} is outside its bounds by {outside[worst]:.3g}")
-    whole = x[np.array([not variable.is_continuous() for variable in variables], dtype=bool)]
-    integrality = float(np.abs(whole - np.round(whole)).max(initial=0.0))
-    if integrality > tolerances.integrality:
-        problems.append(f"an integer variable is {integrality:.3g} away from a whole number")
+    whole = np.array([not variable.is_continuous() for variable in variables], dtype=bool)
+    integrality, fractions = off_whole(x[whole], tolerances)
     objective = active_objective(model)
     value = float(pyo.value(objective))
     scale = max(abs(value), 1.0)
-    if solution.objective is not None and not abs(solution.objective - value) <= tolerances.objective * scale:
-        problems.append(f"the claimed objective is {solution.objective:.10g}, recomputed it is {value:.10g}")
-    bound = solution.bound if solution.bound is not None and np.isfinite(solution.bound) else None
-    direction = 1.0 if objective.sense == pyo.minimize else -1.0
-    if bound is not None and direction * (bound - value) > tolerances.objective * scale:
-        problems.append(f"the claimed bound {bound:.10g} is on the wrong side of the objective {value:.10g}")
+    bound, false = false_claims(solution, value, objective.sense == pyo.maximize, tolerances.objective * scale)
     return Verification(
         row_violation=row,
         bound_violation=float(outside.max(initial=0.0)),
@@ -327,7 +320,7 @@ def _evaluated(
         claimed_bound=bound,
         gap=None if bound is None else abs(bound - value) / scale,
         proof=Proof.NONE if bound is None else Proof.CLAIMED,
-        problems=tuple(problems),
+        problems=(*problems, *fractions, *false),
     )
 
 

@@ -152,13 +152,6 @@ def _singletons_to_bounds(program: Program) -> tuple[Program, Step | None]:
     lower, upper = program.lower.copy(), program.upper.copy()
     np.maximum.at(lower, column, low)
     np.minimum.at(upper, column, high)
-    # Which row made each new bound: where several did, the last.
-    made_lower = np.full(program.n_columns, -1)
-    made_upper = np.full(program.n_columns, -1)
-    binds_low = (low == lower[column]) & (low > program.lower[column])
-    binds_high = (high == upper[column]) & (high < program.upper[column])
-    made_lower[column[binds_low]] = np.flatnonzero(binds_low)
-    made_upper[column[binds_high]] = np.flatnonzero(binds_high)
     kept = np.ones(program.n_rows, dtype=bool)
     kept[single] = False
     reduced = program.replace(
@@ -170,19 +163,30 @@ def _singletons_to_bounds(program: Program) -> tuple[Program, Step | None]:
         rows=(),
     )
 
+    makers = _makers(program, reduced, column, low, high)
+
     def restore(solution: Solution) -> Solution:
         if solution.row_dual is None or solution.x is None:
             return solution.replace(row_dual=None, farkas=None)
         dual = np.zeros(program.n_rows)
         dual[kept] = solution.row_dual
         remaining = program.gradient(solution.x) - reduced.A.T @ solution.row_dual
-        wants_lower = remaining < 0 if program.maximize else remaining > 0
-        maker = np.where(wants_lower, made_lower, made_upper)
+        maker = np.where(remaining < 0 if program.maximize else remaining > 0, *makers)
         charged = np.flatnonzero((maker >= 0) & (remaining != 0))
         dual[single[maker[charged]]] = remaining[charged] / coefficient[maker[charged]]
         return solution.replace(row_dual=dual, farkas=None)
 
     return reduced, restore
+
+
+def _makers(program: Program, reduced: Program, column: Ints, low: Floats, high: Floats) -> tuple[Ints, Ints]:
+    """Return which row with one entry made each lower and each upper bound: where several did, the last; else -1."""
+    lower, upper = np.full(program.n_columns, -1), np.full(program.n_columns, -1)
+    binds_low = (low == reduced.lower[column]) & (low > program.lower[column])
+    binds_high = (high == reduced.upper[column]) & (high < program.upper[column])
+    lower[column[binds_low]] = np.flatnonzero(binds_low)
+    upper[column[binds_high]] = np.flatnonzero(binds_high)
+    return lower, upper
 
 
 def _whole_bounds(program: Program) -> tuple[Program, Step | None]:

@@ -107,6 +107,106 @@ class _Master:
         )
 
 
+class _Search:
+    """The loop over MILPs: the best point and bound so far, and how it ended."""
+
+    def __init__(
+        self, program: Program, options: SolveOptions, backend: Backend, tolerances: Tolerances | None, curved: Ints
+    ) -> None:
+        self.began = perf_counter()
+        self.program, self.options, self.backend, self.tolerances = program, options, backend, tolerances
+        self.curved, self.master = curved, _Master(program, curved)
+        self.relaxed = _relaxation(program, backend, options)
+        _first_tangents(self.master, None if self.relaxed is None else self.relaxed.x)
+        self.direction = -1.0 if program.maximize else 1.0
+        start = options.start
+        self.best: Floats | None = None if start is None or not _feasible(program, start) else start
+        self.value = np.inf if self.best is None else self.direction * program.objective(self.best)
+        self.bound, self.rounds, self.log = -np.inf, 0, ""
+        self.seen: set[bytes] = set()
+        self.reason, self.limit = Reason.FEASIBLE, Limit.NONE
+
+    def run(self) -> Solution:
+        """Solve MILPs until bound and best point meet, and return what is known."""
+        for self.rounds in range(1, MOST_ROUNDS + 1):
+            result = self._solved()
+            if result is None:
+                break
+            if result.status.reason is Reason.INFEASIBLE:
+                return Solution(result.status, method=f"tangents, round {self.rounds}", log=self.log)
+            if self._is_over(result):
+                break
+        else:
+            self.limit = Limit.ITERATIONS
+        return self._solution()
+
+    def _solved(self) -> Result | None:
+        """Solve the MILP of this round; None where time is up, or Ctrl-C ends it with something to keep."""
+        time_limit = self.options.time_limit
+        left = None if time_limit is None else time_limit - (perf_counter() - self.began)
+        if left is not None and left <= 0:
+            self.limit = Limit.TIME
+            return None
+        start = None if self.best is None else np.append(self.best, 0.5 * self.best[self.curved] ** 2)
+        asked = self.options.replace(gap=self.options.gap / 4, time_limit=left, start=start)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CausaloptWarning)  # the whole loop says what it did not reach
+                result = solve_program(self.master.milp(), self.backend, asked, self.tolerances)
+        except KeyboardInterrupt:
+            if self.best is None:
+                raise
+            self.limit = Limit.INTERRUPT
+            return None
+        self.log += result.log
+        if result.bound is not None:
+            self.bound = max(self.bound, self.direction * result.bound / self.master.factor)
+        return result
+
+    def _is_over(self, result: Result) -> bool:
+        """Take a MILP's answer, and return whether there is nothing to add to the next."""
+        program, curved = self.program, self.curved
+        if result.x is None:
+            self.reason = Reason.FEASIBLE if self.best is not None else Reason.NO_SOLUTION
+            self.limit = result.status.limit
+            return True
+        x = result.x[: program.n_columns]
+        reached = self.direction * program.objective(x)
+        if reached < self.value:
+            self.best, self.value = x, reached
+        assert self.best is not None
+        scale, rounding = objective_scale(program, self.best, self.value)
+        if self.value - self.bound <= self.options.gap * scale + rounding:
+            self.reason = Reason.OPTIMAL
+            return True
+        if result.status.limit is not Limit.NONE:
+            self.limit = result.status.limit
+            return True
+        missing = np.flatnonzero(0.5 * x[curved] ** 2 - result.x[program.n_columns :] > 1e-12)
+        key = x[curved].tobytes()
+        if len(missing) == 0 or key in self.seen:
+            return True  # the MILP's own tolerance is what is left
+        self.seen.add(key)
+        self.master.add(missing, x[curved][missing])
+        return False
+
+    def _solution(self) -> Solution:
+        if self.best is None and self.reason is Reason.FEASIBLE:
+            self.reason = Reason.NO_SOLUTION
+        if self.reason is Reason.NO_SOLUTION and self.limit is Limit.NONE:
+            raise SolverFailure(f"{self.backend.name} ended a MILP of the outer approximation without a solution.")
+        return Solution(
+            Termination(self.reason, self.limit, f"outer approximation, {self.rounds} MILPs"),
+            x=self.best,
+            objective=None if self.best is None else self.direction * self.value,
+            bound=self.direction * self.bound if np.isfinite(self.bound) else None,
+            row_dual=None if self.relaxed is None else self.relaxed.row_dual,
+            method=f"tangents, {self.rounds} MILPs",
+            seconds={"solve": perf_counter() - self.began},
+            log=self.log,
+        )
+
+
 def solve_by_tangents(
     program: Program, options: SolveOptions, *, backend: Backend, tolerances: Tolerances | None = None
 ) -> Solution:
@@ -118,77 +218,9 @@ def solve_by_tangents(
         Its bound is that of the best MILP; its multipliers are those of the continuous relaxation, which certify the
         bound where the relaxation is tight.
     """
-    began = perf_counter()
     curved = curved_columns(program)
     assert curved is not None
-    master = _Master(program, curved)
-    relaxed = _relaxation(program, backend, options)
-    _first_tangents(master, None if relaxed is None else relaxed.x)
-    direction = -1.0 if program.maximize else 1.0
-    best: Floats | None = None if options.start is None or not _feasible(program, options.start) else options.start
-    value = np.inf if best is None else direction * program.objective(best)
-    bound, nodes, log = -np.inf, 0, ""
-    seen: set[bytes] = set()
-    reason, limit = Reason.FEASIBLE, Limit.NONE
-    for rounds in range(1, MOST_ROUNDS + 1):
-        left = None if options.time_limit is None else options.time_limit - (perf_counter() - began)
-        if left is not None and left <= 0:
-            limit = Limit.TIME
-            break
-        start = None if best is None else np.append(best, 0.5 * best[curved] ** 2)
-        asked = options.replace(gap=options.gap / 4, time_limit=left, start=start)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", CausaloptWarning)  # the whole loop says what it did not reach
-                result = solve_program(master.milp(), backend, asked, tolerances)
-        except KeyboardInterrupt:
-            if best is None:
-                raise
-            limit = Limit.INTERRUPT
-            break
-        log += result.log
-        if result.bound is not None:
-            bound = max(bound, direction * result.bound / master.factor)
-        if result.status.reason is Reason.INFEASIBLE:
-            return Solution(result.status, method=f"tangents, round {rounds}", log=log)
-        if result.x is None:
-            reason, limit = (Reason.FEASIBLE if best is not None else Reason.NO_SOLUTION), result.status.limit
-            break
-        x = result.x[: program.n_columns]
-        reached = direction * program.objective(x)
-        if reached < value:
-            best, value = x, reached
-        assert best is not None
-        scale, rounding = objective_scale(program, best, value)
-        if value - bound <= options.gap * scale + rounding:
-            reason = Reason.OPTIMAL
-            break
-        if result.status.limit is not Limit.NONE:
-            limit = result.status.limit
-            break
-        missing = np.flatnonzero(0.5 * x[curved] ** 2 - result.x[program.n_columns :] > 1e-12)
-        key = x[curved].tobytes()
-        if len(missing) == 0 or key in seen:
-            break  # the MILP's own tolerance is what is left
-        seen.add(key)
-        master.add(missing, x[curved][missing])
-    else:
-        limit = Limit.ITERATIONS
-    if best is None and reason is Reason.FEASIBLE:
-        reason = Reason.NO_SOLUTION
-    if reason is Reason.NO_SOLUTION and limit is Limit.NONE:
-        raise SolverFailure(f"{backend.name} ended a MILP of the outer approximation without a solution.")
-    return Solution(
-        Termination(reason, limit, f"outer approximation, {rounds} MILPs"),
-        x=best,
-        objective=None if best is None else direction * value,
-        bound=direction * bound if np.isfinite(bound) else None,
-        row_dual=None if relaxed is None else relaxed.row_dual,
-        method=f"tangents, {rounds} MILPs",
-        seconds={"solve": perf_counter() - began},
-        nodes=nodes or None,
-        log=log,
-    )
+    return _Search(program, options, backend, tolerances, curved).run()
 
 
 def solve_program_by_tangents(

@@ -49,11 +49,6 @@ def _row(family: str | None, reports: Sequence[Report]) -> list[str]:
 def markdown(reports: Sequence[Report]) -> str:
     """Return the page of the documentation: what passed, what is left out and supported, what is known to be wrong."""
     head = ["family", "cases", *(f"{r.backend} {r.version}" for r in reports)]
-    backends = [load_backend(name) for name in backend_names()]
-    supported: list[tuple[str, Callable[[Backend], bool]]] = [
-        *((str(c), lambda b, c=c: c in b.classes) for c in ProblemClass),
-        *((str(a), lambda b, a=a: a in b.abilities) for a in Ability),
-    ]
     left_out = [
         [f"{report.backend}", f"`{outcome.case.name}`", outcome.detail]
         for report in reports
@@ -81,10 +76,7 @@ def markdown(reports: Sequence[Report]) -> str:
             "",
             "`pyomo` stands for what is true of all of Pyomo's solvers; each adds what is known of it.",
             "",
-            *_table(
-                ["", *(b.name for b in backends)],
-                [[name, *("yes" if has(b) else "" for b in backends)] for name, has in supported],
-            ),
+            *_supported(),
             "",
             "## Versions with known wrong answers and traps",
             "",
@@ -92,6 +84,16 @@ def markdown(reports: Sequence[Report]) -> str:
             "",
         ]
     )
+
+
+def _supported() -> list[str]:
+    backends = [load_backend(name) for name in backend_names()]
+    supported: list[tuple[str, Callable[[Backend], bool]]] = [
+        *((str(c), lambda b, c=c: c in b.classes) for c in ProblemClass),
+        *((str(a), lambda b, a=a: a in b.abilities) for a in Ability),
+    ]
+    rows = [[name, *("yes" if has(b) else "" for b in backends)] for name, has in supported]
+    return _table(["", *(b.name for b in backends)], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

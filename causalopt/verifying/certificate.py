@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.modeling.program import Bools, Floats, ProblemClass, Program, symmetric_product
+from causalopt.modeling.matrices import symmetric_product
+from causalopt.modeling.program import Bools, Floats, ProblemClass, Program
 
 #: A row or column within this (relative) distance of its bound counts as active when multipliers are recovered.
 ACTIVITY_TOLERANCE = 1e-6

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program, symmetric_product
+from causalopt.modeling.matrices import symmetric_product
+from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program
 from causalopt.verifying.certificate import directions, farkas_margin, improving_ray, phase_one
 from causalopt.verifying.claims import Proof, Reason, Solution, Verification
 from causalopt.verifying.feasibility import is_feasible

@@ -7,14 +7,14 @@ from itertools import chain
 
 import numpy as np
 
-from causalopt.modeling.program import Floats, ProblemClass, Program, symmetric_product
+from causalopt.modeling.matrices import symmetric_product
+from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.verifying.certificate import complementary, dual_bound, recovered_multipliers
 from causalopt.verifying.claims import Proof, Reason, Solution, Termination, Tolerances, Verification
 from causalopt.verifying.feasibility import scaled_violations
 from causalopt.verifying.no_solution import usable, verify_without_solution
 from causalopt.verifying.tree import proven_bound
 from causalopt.verifying.units import column_units, in_units
-
 
 #: Where rounding may change the objective by more than this part of it, its terms cancel, and little of it is known.
 KNOWN = 1e-3
@@ -90,27 +90,17 @@ def _verify_point(
     program: Program, solution: Solution, x: Floats, gap: float, tolerances: Tolerances
 ) -> tuple[Solution, Verification]:
     termination = solution.termination
-    problems = []
     row, column, scaled = scaled_violations(program, x)
+    problems = []
     if scaled > tolerances.feasibility:
         problems.append(f"a constraint is violated by {max(row, column):.3g} ({scaled:.1e} of its terms)")
-    whole = x[program.integer]
-    integrality = float(np.abs(whole - np.round(whole)).max()) if len(whole) else 0.0
-    if integrality > tolerances.integrality:
-        problems.append(f"an integer variable is {integrality:.3g} away from a whole number")
-    elif integrality > 0 and not problems:
+    integrality, fractions = off_whole(x[program.integer], tolerances)
+    problems += fractions
+    if integrality > 0 and not problems:
         problems += _wrong_when_rounded(program, x, tolerances)
     value = program.objective(x)
     scale, rounding = objective_scale(program, x, value)
-    if (
-        solution.objective is not None
-        and not abs(solution.objective - value) <= tolerances.objective * scale + rounding
-    ):
-        problems.append(f"the claimed objective is {solution.objective:.10g}, recomputed it is {value:.10g}")
-    direction = -1.0 if program.maximize else 1.0  # direction * (bound - objective) <= 0 for a true bound
-    claimed = solution.bound if solution.bound is not None and np.isfinite(solution.bound) else None
-    if claimed is not None and direction * (claimed - value) > tolerances.objective * scale + rounding:
-        problems.append(f"the claimed bound {claimed:.10g} is on the wrong side of the objective {value:.10g}")
+    claimed, false = false_claims(solution, value, program.maximize, tolerances.objective * scale + rounding)
     check = Verification(
         row_violation=row,
         bound_violation=column,
@@ -121,7 +111,7 @@ def _verify_point(
         bound=claimed,
         claimed_bound=claimed,
         proof=Proof.NONE if claimed is None else Proof.CLAIMED,
-        problems=tuple(problems),
+        problems=(*problems, *false),
     )
     target = max(gap, tolerances.optimality)
     multipliers = solution.row_dual
@@ -132,6 +122,24 @@ def _verify_point(
         relative = 0.0
     check = dataclasses.replace(check, gap=relative)
     return solution.replace(row_dual=multipliers, termination=settle_termination(termination, check, target)), check
+
+
+def off_whole(values: Floats, tolerances: Tolerances) -> tuple[float, list[str]]:
+    """Return how far integer variables are from whole numbers, and in words that it is too far."""
+    distance = float(np.abs(values - np.round(values)).max(initial=0.0))
+    too_far = distance > tolerances.integrality
+    return distance, [f"an integer variable is {distance:.3g} away from a whole number"] if too_far else []
+
+
+def false_claims(solution: Solution, value: float, maximize: bool, room: float) -> tuple[float | None, list[str]]:
+    """Return the bound that is claimed, None without one, and what contradicts the objective recomputed."""
+    problems = []
+    if solution.objective is not None and not abs(solution.objective - value) <= room:
+        problems.append(f"the claimed objective is {solution.objective:.10g}, recomputed it is {value:.10g}")
+    bound = solution.bound if solution.bound is not None and np.isfinite(solution.bound) else None
+    if bound is not None and (value - bound if maximize else bound - value) > room:
+        problems.append(f"the claimed bound {bound:.10g} is on the wrong side of the objective {value:.10g}")
+    return bound, problems
 
 
 def _wrong_when_rounded(program: Program, x: Floats, tolerances: Tolerances) -> list[str]:
@@ -160,34 +168,14 @@ def _prove(
         return check, None
     value = check.objective
     assert value is not None
-
-    def proven(bound: float, residual: float) -> bool:
-        return abs(bound - value) <= target * scale + rounding and residual <= largest_residual
-
-    def distance(candidate: tuple[float, float]) -> float:
-        return abs(candidate[0] - value) if np.isfinite(candidate[0]) else np.inf
-
-    candidates = recovered_multipliers(program, x)
-    proof = usable(solution.row_dual, program.n_rows)
-    if proof is not None:
-        candidates = chain([proof], (complementary(program, x, y) for y in [proof]), candidates)
-    best: tuple[float, float] | None = None
-    direction = -1.0 if program.maximize else 1.0
-    for multipliers in candidates:
-        candidate = dual_bound(program, x, multipliers)
-        if direction * (candidate[0] - value) > target * scale + rounding:
-            # No point is as good as this one claims to be: it gains by being beyond a row or bound.
-            best, proof = candidate, multipliers
-            break
-        if best is None or proven(*candidate) or distance(candidate) < distance(best):
-            best, proof = candidate, multipliers
-        if proven(*best):
-            break
+    room = target * scale + rounding
+    best = _best_multipliers(program, x, usable(solution.row_dual, program.n_rows), value, room, largest_residual)
     if best is None:
         return check, None
-    bound, residual = best
+    bound, residual, proof = best
+    direction = -1.0 if program.maximize else 1.0
     certified = dataclasses.replace(check, bound=bound, dual_residual=residual, proof=Proof.CERTIFIED)
-    if proven(bound, residual):
+    if abs(bound - value) <= room and residual <= largest_residual:
         return certified, proof
     if solution.termination.reason is Reason.OPTIMAL:
         gap = abs(bound - value) / scale
@@ -196,6 +184,28 @@ def _prove(
     # Of two bounds keep the one that says more; a certified one is not worth having where it says nothing.
     weaker = check.bound is not None and direction * (check.bound - bound) > 0
     return (check, proof) if weaker or residual > largest_residual or not np.isfinite(bound) else (certified, proof)
+
+
+def _best_multipliers(
+    program: Program, x: Floats, given: Floats | None, value: float, room: float, largest_residual: float
+) -> tuple[float, float, Floats] | None:
+    """Return bound, dual residual and multipliers that say most of a point with this objective, None without any."""
+    candidates = recovered_multipliers(program, x)
+    if given is not None:
+        candidates = chain([given], (complementary(program, x, y) for y in [given]), candidates)
+    direction = -1.0 if program.maximize else 1.0
+    best: tuple[float, float, Floats] | None = None
+    for multipliers in candidates:
+        bound, residual = dual_bound(program, x, multipliers)
+        if direction * (bound - value) > room:
+            # No point is as good as this one claims to be: it gains by being beyond a row or bound.
+            return bound, residual, multipliers
+        distance = abs(bound - value) if np.isfinite(bound) else np.inf
+        if distance <= room and residual <= largest_residual:
+            return bound, residual, multipliers
+        if best is None or distance < (abs(best[0] - value) if np.isfinite(best[0]) else np.inf):
+            best = bound, residual, multipliers
+    return best
 
 
 def _prove_by_relaxation(

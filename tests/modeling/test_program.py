@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalopt.errors import DataError
-from causalopt.modeling import program as program_module
-from causalopt.modeling.program import ProblemClass, Program, is_positive_semidefinite, symmetric_product
+from causalopt.modeling import matrices
+from causalopt.modeling.matrices import is_positive_semidefinite, symmetric_product
+from causalopt.modeling.program import ProblemClass, Program
 
 NAN, INF = float("nan"), float("inf")
 seeds = st.integers(0, 2**32 - 1)
@@ -142,7 +143,7 @@ def test_a_diagonal_matrix_is_judged_by_its_entries(diagonal, expected):
 
 
 def test_a_diagonally_dominant_matrix_needs_no_factorisation(monkeypatch):
-    monkeypatch.setattr(program_module, "_is_positive_definite", None)
+    monkeypatch.setattr(matrices, "_is_positive_definite", None)
     laplacian = nx.laplacian_matrix(nx.gnm_random_graph(60, 150, seed=1)).astype(float)
     assert semidefinite(laplacian)
 
