@@ -241,3 +241,18 @@ def test_an_attempt_that_had_half_of_the_time_leaves_the_rest_to_the_next_and_no
     trial = stopped(limit)
     assert trial.is_settled(changed=True, opened=False, spread=False)
     assert trial.is_settled(changed=True, opened=True, spread=False) == (limit is not Limit.TIME)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_objective_of_which_rounding_leaves_no_digit_is_not_taken_for_its_bound(solver):
+    """Values of 1e17 meet x - y = 1 to rounding, and cost 0 where the optimum is 1: no digit of that is known."""
+    program = co.Program.from_arrays(
+        [15.0, 1.0, -1.0],
+        [[0.0, 1.0, -1.0], [3.0, 0.0, 0.0], [-1e5, 1.0, 0.0]],
+        [1.0, -4.0, -np.inf],
+        [1.0, np.inf, 0.0],
+        [0.0, -1e17, -1e17],
+        [3.0, 1e17, 1e17],
+        integer=[True, False, False],
+    )
+    assert co.solve(program, solver).objective == 1.0
