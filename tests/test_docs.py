@@ -108,7 +108,7 @@ print(result.status, result.objective, co.solvers().loc["scipy-milp", "classes"]
 
 
 def test_the_backend_of_the_page_has_the_name_of_no_peer():
-    from causalopt.bench.peers import PEERS
+    from causalopt.bench.running.peers import PEERS
 
     text = (ROOT / "docs" / "writing_a_backend.md").read_text()
     names = re.findall(r'^    name = "(.+?)"', text, re.MULTILINE)

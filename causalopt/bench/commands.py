@@ -39,7 +39,7 @@ def list_suites(
     as_json: AsJson = False,
 ) -> None:
     """Show the suites, or the instances of one."""
-    from causalopt.bench.suite import load_suite, suite_names
+    from causalopt.bench.running.suite import load_suite, suite_names
 
     with _errors():
         if suite is None:
@@ -87,7 +87,7 @@ def run_suite(
     as_json: AsJson = False,
 ) -> None:
     """Run a suite; what the store holds already is not run again."""
-    from causalopt.bench.runner import run
+    from causalopt.bench.running.runner import run
 
     console = Console(stderr=True)
     with _errors(), _progress(console) as report:
@@ -140,15 +140,15 @@ def report_store(
     as_json: AsJson = False,
 ) -> None:
     """Show what the runs of a store say, and which solver to choose."""
-    from causalopt.bench import report
-    from causalopt.bench.figures import gather
-    from causalopt.bench.store import Store
+    from causalopt.bench.report import text as report
+    from causalopt.bench.report.figures import gather
+    from causalopt.bench.store.sqlite import Store
 
     with _errors():
         with Store(store) as opened:
             figures = gather(opened, suite)
         if html is not None:
-            from causalopt.bench.page import write_page
+            from causalopt.bench.report.page import write_page
 
             size = write_page(figures, html)
             Console(stderr=True).print(f"{html} written, {size / 2**20:.1f} MiB.", markup=False, highlight=False)
@@ -169,10 +169,10 @@ def compare_stores(
     as_json: AsJson = False,
 ) -> None:
     """Show what became faster, slower or wrong. Exit code 1: something became worse; 2: nothing can be compared."""
-    from causalopt.bench import report
-    from causalopt.bench.comparison import compare
-    from causalopt.bench.figures import Table
-    from causalopt.bench.store import Store
+    from causalopt.bench.report import text as report
+    from causalopt.bench.report.comparison import compare
+    from causalopt.bench.report.figures import Table
+    from causalopt.bench.store.sqlite import Store
 
     with _errors():
         with Store(a) as first, Store(b) as second:
@@ -202,7 +202,7 @@ def export_runs(
     suite: Annotated[str | None, typer.Option(help="Only the runs of this suite.")] = None,
 ) -> None:
     """Write the runs of a store to a CSV or Parquet file."""
-    from causalopt.bench.store import Store
+    from causalopt.bench.store.sqlite import Store
 
     with _errors(), Store(store) as opened:
         count = opened.export(path, suite)
@@ -215,7 +215,7 @@ def merge_stores(
     others: Annotated[list[Path], typer.Argument(help="The stores whose runs it gets.")],
 ) -> None:
     """Put the runs of several stores, of other machines say, into one; what is there already is not doubled."""
-    from causalopt.bench.store import Store
+    from causalopt.bench.store.sqlite import Store
 
     with _errors(), Store(into, create=True) as opened:
         for other in others:
@@ -231,7 +231,7 @@ def export_instances(
     store: Annotated[Path | None, typer.Option(help="A store whose optima and bounds go into the manifest.")] = None,
 ) -> None:
     """Write the programs of a suite as LP, MPS and NL files, with a manifest of known optima and bounds."""
-    from causalopt.bench.export import write_instances
+    from causalopt.bench.report.export import write_instances
 
     with _errors():
         manifest = write_instances(suite, folder, instances=instance, formats=formats.split(","), store=store)

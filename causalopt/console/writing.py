@@ -134,7 +134,7 @@ def write_model(program: Callable[[], Any]) -> Callable[[Path], None]:
     """Return what writes a program as LP, MPS or NL."""
 
     def write(path: Path) -> None:
-        from causalopt.bench.files import write as write_program
+        from causalopt.modeling.files import write as write_program
 
         write_program(program(), path)
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from causalopt.bench import Run, Store, suite_names
-from causalopt.bench.peers import PEERS
+from causalopt.bench.running.peers import PEERS
 from causalopt.cli import app
 from causalopt.modeling.program import Program
 from causalopt.problems.assignment import instances as assignment
@@ -118,7 +118,7 @@ def test_written_instances_have_the_same_optimum_for_another_reader(tmp_path):
 
 
 def test_nl_files_hold_the_same_program(tmp_path):
-    from causalopt.bench.files import write
+    from causalopt.modeling.files import write
 
     program = balance.planted(30, 2, 1).problem
     from causalopt import compile_model
@@ -130,7 +130,7 @@ def test_nl_files_hold_the_same_program(tmp_path):
 
 def test_a_stores_optima_go_into_the_manifest(tmp_path):
     from causalopt.bench import run
-    from causalopt.bench.export import write_instances
+    from causalopt.bench.report.export import write_instances
 
     path = tmp_path / "runs.sqlite"
     run(planted.SUITE, path, instances=["knapsack-unknown"], contestants={"lazy": planted.LazyWithFalseBound()})

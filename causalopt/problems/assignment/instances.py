@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from causalopt.bench.real import part_of_causalopt
-from causalopt.bench.suite import Case
+from causalopt.bench.running.real import part_of_causalopt
+from causalopt.bench.running.suite import Case
 from causalopt.modeling.program import Floats, Program
 
 

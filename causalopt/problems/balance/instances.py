@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from causalopt.bench.real import data_file
-from causalopt.bench.suite import Case
+from causalopt.bench.running.real import data_file
+from causalopt.bench.running.suite import Case
 from causalopt.modeling.program import Bools, Floats
 
 CONTINUOUS = ["age", "educ", "re74", "re75"]

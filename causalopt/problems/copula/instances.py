@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from causalopt.bench.real import data_file, part_of_causalopt
-from causalopt.bench.suite import Case
+from causalopt.bench.running.real import data_file, part_of_causalopt
+from causalopt.bench.running.suite import Case
 
 
 def _answer(result: Any) -> dict[str, float]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from causalopt.bench.real import part_of_causalopt
-from causalopt.bench.suite import Case
+from causalopt.bench.running.real import part_of_causalopt
+from causalopt.bench.running.suite import Case
 
 #: Logit coefficients of the three factors.
 BETAS = np.array([[1, 2, 0, 3, 4], [3, 4, 4, 0, 2], [4, 0, 3, 2, 1]]) / 4.0

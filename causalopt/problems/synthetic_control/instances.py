@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from causalopt.bench.real import data_file, part_of_causalopt
-from causalopt.bench.suite import Case
+from causalopt.bench.running.real import data_file, part_of_causalopt
+from causalopt.bench.running.suite import Case
 
 GERMANY = {
     "Austria": (0.3232, 6e-5), "USA": (0.3426, 6e-5), "Switzerland": (0.1079, 6e-5), "Greece": (0.0988, 6e-5),

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from causalopt.bench.real import data_file, part_of_causalopt
-from causalopt.bench.suite import Case
+from causalopt.bench.running.real import data_file, part_of_causalopt
+from causalopt.bench.running.suite import Case
 
 #: Exact extremes by data and n: (largest, least), to the digits that are known.
 CONCRETE = {20: (45.0152, 0.1237), 24: (35.7593, 1.1292), 30: (24.0619, 2.4919), 38: (15.4221, 4.1518),
