@@ -318,7 +318,7 @@ def work(messages: int) -> None:
     backend, options, method = pickle.load(sys.stdin.buffer)
     program = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _be_killed_with_parent()
+    be_killed_with_parent()
     send("started", None)
     options = dataclasses.replace(
         options,
@@ -350,7 +350,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _be_killed_with_parent() -> None:
+def be_killed_with_parent() -> None:
     """Ask Linux to kill this process when its parent ends: a solver that holds Python's lock stops the thread above."""
     import ctypes
 

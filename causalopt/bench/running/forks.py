@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -14,7 +12,7 @@ from time import perf_counter
 
 from causalopt.bench.running.lane import Outcome
 from causalopt.bench.store.status import Status
-from causalopt.solving.isolate import GIB, HEARTBEAT, resident_bytes
+from causalopt.solving.isolate import GIB, HEARTBEAT, be_killed_with_parent, resident_bytes
 
 
 def in_a_fork(work: Callable[[], Outcome], seconds: float, memory_limit: float) -> Outcome:
@@ -25,7 +23,7 @@ def in_a_fork(work: Callable[[], Outcome], seconds: float, memory_limit: float) 
     if child == 0:
         try:
             os.close(read_end)
-            _end_with_parent()
+            be_killed_with_parent()
             Connection(write_end).send(work())
         finally:
             os._exit(0)
@@ -52,14 +50,3 @@ def in_a_fork(work: Callable[[], Outcome], seconds: float, memory_limit: float) 
     return Outcome(
         status=status, stopped_by=stopped, detail=detail, peak_memory=peak or None, worker=perf_counter() - start
     )
-
-
-def _end_with_parent() -> None:
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -1,39 +1,39 @@
-"""The processes between the runner and the workers: a launcher that has everything loaded, and a host an instance.
+"""The processes between the runner and the workers: a host for each block of runs.
 
-The launcher imports what problems need once, then forks a host for each block of runs. The host makes the instance,
-builds and compiles its program, and runs the contestants one after the other: a solver in a worker from the nursery,
-a fast path in a fork of the host. Every process ends when the runner does, because the pipe of jobs then closes.
+A host comes from a nursery that has loaded what problems need. It makes the instance, builds and compiles its program,
+and runs the contestants one after the other: a solver in a worker from the other nursery, a fast path in a fork of the
+host. It ends when the runner does, because the pipe of its job then closes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import pickle
-import select
+import socket
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 from causalopt.bench.running.checks import checked, fingerprint, stopped, verify_again
 from causalopt.bench.running.contestants import Contestant
 from causalopt.bench.running.environment import load_average
 from causalopt.bench.running.forks import in_a_fork
 from causalopt.bench.running.lane import Lane, Outcome, measured, smallest_program
-from causalopt.bench.running.nursery import Nursery, NurseryEnded
+from causalopt.bench.running.nursery import NurseryEnded, Worker
 from causalopt.bench.running.suite import Case, SkipInstance, load_suite
 from causalopt.bench.store.status import Status
 from causalopt.errors import OptionError, SolverFailure
+from causalopt.modeling.compile import compile_model
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, _entry_points, backend_names
@@ -45,7 +45,7 @@ from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Termination
 from causalopt.verifying.verify import objective_scale
 
-#: Loaded by the launcher before it forks, so that no run pays for it.
+#: Loaded by the nursery of hosts before it forks, so that no run pays for it.
 PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph", "causalopt.modeling.compile")
 
 #: Seconds of a first, untimed run of a fast path up to which a second one is made and timed.
@@ -74,62 +74,26 @@ class Block:
     contestants: tuple[Contestant, ...]
 
 
-# ---- the launcher ----
+def work(messages: int, nursery: int) -> None:
+    """Run as a host: a block comes from the standard input, messages go to a pipe, workers come from a socket."""
+    job = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # for an instance that starts processes of its own
+    sys.path[:] = pickle.load(job)
+    block = pickle.load(job)
+    threading.Thread(target=_end_with, args=(job,), daemon=True).start()
+    with suppress(BrokenPipeError):  # the runner has gone, and so does this
+        serve(block, Connection(messages), partial(Worker, socket.socket(fileno=nursery)))
 
 
-def launch() -> None:
-    """Run as the launcher: arguments are the numbers of the pipes for jobs and for messages."""
-    with suppress(BrokenPipeError, EOFError, ConnectionResetError):  # the runner has gone, and so does this
-        _launch(Connection(int(sys.argv[1])), Connection(int(sys.argv[2])))
+def _end_with(stream: BinaryIO) -> None:
+    stream.read()  # returns when the runner closes it, or has ended
+    os._exit(1)
 
 
-def _launch(jobs: Connection, messages: Connection) -> None:
-    sys.path[:] = jobs.recv()
-    nursery = Nursery()
-    for name in PRELOADED:
-        importlib.import_module(name)
-    messages.send(("ready", None))
-    while True:
-        content = jobs.recv_bytes()
-        if nursery.has_ended():  # it may have been killed by the system, for want of memory
-            nursery.socket.close()
-            nursery = Nursery()
-        child = os.fork()
-        if child == 0:
-            try:
-                _end_with_runner(jobs.fileno())
-                serve(pickle.loads(content), messages, nursery)
-            except BrokenPipeError:
-                os._exit(1)
-            except BaseException:  # a forked process must never return into the launcher's loop
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        messages.send(("host", child))
-        _, code = os.waitpid(child, 0)
-        messages.send(("end", os.waitstatus_to_exitcode(code)))
-
-
-def _end_with_runner(pipe: int) -> None:
-    """End this process as soon as nobody is left who could write to the pipe of jobs."""
-
-    def watch() -> None:
-        poll = select.poll()
-        poll.register(pipe, 0)  # hang-up is always reported
-        while not poll.poll(60_000):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-# ---- a host ----
-
-
-def serve(block: Block, messages: Connection, nursery: Nursery) -> None:
+def serve(block: Block, messages: Connection, start_worker: Callable[[int], Any]) -> None:
     """Make the instance of a block and run its contestants."""
     try:
-        made = Made(block, nursery.start)
+        made = Made(block, start_worker)
     except SkipInstance as skip:
         messages.send(("skip", str(skip)))
         return
@@ -137,8 +101,7 @@ def serve(block: Block, messages: Connection, nursery: Nursery) -> None:
         messages.send(("failed", f"{type(error).__name__}: {error}"))
         return
     messages.send(("made", None))
-    for position, contestant in enumerate(block.contestants):
-        messages.send(("start", position))
+    for contestant in block.contestants:
         began = perf_counter()
         facts: dict[str, Any] = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -148,7 +111,7 @@ def serve(block: Block, messages: Connection, nursery: Nursery) -> None:
         try:
             outcome = made.run(contestant)
         except NurseryEnded as error:
-            messages.send(("lost", str(error)))  # and end: the launcher gives the next host a new nursery
+            messages.send(("lost", str(error)))  # and end: the next host gets a new nursery
             return
         facts |= made.facts | made.row(outcome, contestant)
         facts["wall"] = perf_counter() - began
@@ -208,8 +171,6 @@ class Made:
     def _compile(self, ledger: Ledger) -> Program:
         if isinstance(self.problem, Program):
             return self.problem
-        from causalopt.modeling.compile import compile_model
-
         model = self.problem
         if isinstance(self.problem, Problem):
             with ledger.phase("build"):
@@ -351,4 +312,4 @@ def register(name: str, backend: Backend) -> None:
         _entry_points()[name] = entry
 
 
-__all__ = ["Block", "Limits", "Made", "launch", "serve"]
+__all__ = ["Block", "Limits", "Made", "serve", "work"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle
 import random
 import signal
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
@@ -20,7 +20,8 @@ from typing import Any, Self
 from causalopt.bench.running import contestants as field_of
 from causalopt.bench.running.environment import digest, disturbances, environment, machine
 from causalopt.bench.running.estimate import Estimate
-from causalopt.bench.running.host import Block, Limits
+from causalopt.bench.running.host import PRELOADED, Block, Limits
+from causalopt.bench.running.nursery import Nursery, NurseryEnded, Worker
 from causalopt.bench.running.suite import Instance, Suite, load_suite
 from causalopt.bench.store.sqlite import Run, Store, run_key
 from causalopt.bench.store.status import Status
@@ -192,6 +193,10 @@ class _Runner:
                     self._run_block(launcher, block)
         except KeyboardInterrupt:
             self.summary.interrupted = True
+        except NurseryEnded:
+            raise SolverFailure(
+                "The process that starts the runs has ended by itself. Run again: what was recorded is safe."
+            ) from None
         self.summary.seconds = perf_counter() - began
         return self.summary
 
@@ -263,38 +268,31 @@ class _Runner:
 
     def _serve(self, launcher: Launcher, block: Block, tasks: list[Task]) -> tuple[int, tuple[Status, str, int] | None]:
         """Return how many runs are done with, and what went wrong with how many of the next ones."""
-        launcher.send(block)
-        finished, made = 0, False
-        trouble = ""
-        skipped, lost = False, 0
-        for kind, content in launcher.messages(self.suite.making_limit, self.suite.memory_limit):
-            if kind == "made":
-                made = True
-            elif kind == "skip":
-                self.summary.skipped[block.instance] = content
-                for task in tasks:
-                    self.estimate.done(self._place(task), None)
-                skipped = True
-            elif kind == "lost":
-                task, lost = tasks[finished], 1
-                self.summary.skipped[f"{block.instance} with {task.solver}"] = (
-                    f"{content}: nothing was recorded, run again to make it."
-                )
-                self.estimate.done(self._place(task), None)
-            elif kind in ("failed", "killed"):
-                trouble = content
-            elif kind == "run":
-                self._record(tasks[finished], content)
-                finished += 1
-            elif kind == "end":
-                trouble = trouble or f"the process of the instance ended with exit code {content}"
-        if skipped:
-            return len(tasks), None
-        if lost or finished == len(tasks):
-            return finished + lost, None
-        if not made:
-            return finished, (Status.INSTANCE, trouble, len(tasks))
-        return finished, (Status.CRASHED, trouble, 1)
+        done, made, lost, trouble = 0, False, False, ""
+        with closing(launcher.serve(block, self.suite.making_limit)) as messages:
+            for kind, content in messages:
+                if kind == "run":
+                    self._record(tasks[done], content)
+                    done += 1
+                elif kind == "skip":
+                    self._leave_out(block.instance, content, tasks)
+                    done = len(tasks)
+                elif kind == "lost":
+                    why = f"{content}: nothing was recorded, run again to make it."
+                    self._leave_out(f"{block.instance} with {tasks[done].solver}", why, [tasks[done]])
+                    done, lost = done + 1, True
+                made = made or kind == "made"
+                if kind in ("failed", "killed"):
+                    trouble = content
+        if lost or done == len(tasks):
+            return done, None
+        trouble = trouble or f"the process of the instance ended with exit code {content}"
+        return done, (Status.CRASHED, trouble, 1) if made else (Status.INSTANCE, trouble, len(tasks))
+
+    def _leave_out(self, name: str, why: str, tasks: Sequence[Task]) -> None:
+        self.summary.skipped[name] = why
+        for task in tasks:
+            self.estimate.done(self._place(task), None)
 
 
 def _blocks(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -309,65 +307,51 @@ def _blocks(tasks: Sequence[Task]) -> list[list[Task]]:
 
 
 class Launcher:
-    """The runner's end of the process that forks hosts."""
+    """The nursery that hosts come from, and that of their workers."""
 
     def __init__(self, threads: int) -> None:
-        jobs_out, jobs_in = os.pipe()
-        messages_out, messages_in = os.pipe()
-        code = "from causalopt.bench.running.host import launch; launch()"
-        counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, str(jobs_out), str(messages_in)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[jobs_out, messages_in],
-            start_new_session=True,  # Ctrl-C is for the runner, which decides
-            env={**os.environ, **counts},
-        )
-        os.close(jobs_out)
-        os.close(messages_in)
-        self.jobs, self.received = Connection(jobs_in), Connection(messages_out)
-        self.jobs.send(list(sys.path))
+        self.threads = threads
+        self.hosts = Nursery(threads, "causalopt.bench.running.host:work", PRELOADED, stdout=None)
+        self.workers = Nursery(threads)
 
-    def send(self, block: Block) -> None:
-        """Ask for a host that serves a block."""
-        self.jobs.send(block)
+    def serve(self, block: Block, making_limit: float) -> Generator[tuple[str, Any]]:
+        """Yield the messages of a host that serves a block, until it has ended; kill it where making passes a limit."""
+        if self.workers.has_ended():  # it may have been killed by the system, for want of memory
+            self.workers.close()
+            self.workers = Nursery(self.threads)
+        read_end, write_end = os.pipe()
+        with Connection(read_end) as messages:
+            try:
+                host = Worker(self.hosts.socket, write_end, self.workers.socket.fileno(), listen=False)
+            finally:
+                os.close(write_end)
+            with closing(host):
+                with suppress(BrokenPipeError, EOFError, ProcessLookupError):  # it has ended
+                    for part in (list(sys.path), block):
+                        pickle.dump(part, host.stdin)
+                    host.stdin.flush()
+                    yield from self._messages(host, messages, making_limit, block.limits.memory_limit)
+                yield "end", host.wait()
 
-    def messages(self, making_limit: float, memory_limit: float) -> Any:
-        """Yield messages until the host has ended; kill it where making the instance passes a limit."""
-        making, since = 0, perf_counter()
-        while True:
-            if not self.received.poll(0.1):
-                if not making:
-                    continue
+    def _messages(
+        self, host: Worker, messages: Connection, making_limit: float, memory_limit: float
+    ) -> Generator[tuple[str, Any]]:
+        making, since = True, perf_counter()
+        while messages in (ready := wait([messages, host.fileno()], 0.1)) or not ready:
+            if ready:
+                making = False
+                yield messages.recv()
+            elif making:
                 slow = perf_counter() - since > making_limit
-                if slow or resident_bytes(making) > memory_limit * GIB:
-                    with suppress(ProcessLookupError):
-                        os.kill(making, signal.SIGKILL)
-                    making = 0
+                if slow or resident_bytes(host.pid) > memory_limit * GIB:
+                    os.killpg(host.pid, signal.SIGKILL)
+                    making = False
                     what = f"took more than {making_limit:g} s" if slow else f"needed more than {memory_limit:g} GiB"
                     yield "killed", f"making the instance {what}"
-                continue
-            try:
-                kind, content = self.received.recv()
-            except EOFError:
-                raise SolverFailure(
-                    "The process that starts the runs has ended by itself. Run again: what was recorded is safe."
-                ) from None
-            making = content if kind == "host" else 0
-            since = perf_counter()
-            yield kind, content
-            if kind == "end":
-                return
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.jobs.close()  # every process of the harness ends when this pipe does
-        try:
-            self.process.wait(timeout=2.0)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.received.close()
+        self.hosts.close()  # and its host with it
+        self.workers.close()

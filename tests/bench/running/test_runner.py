@@ -144,6 +144,17 @@ def test_a_nursery_that_dies_is_no_failure_of_a_solver_and_the_next_run_has_a_ne
     assert (second.recorded, second.known, second.statuses, second.skipped) == (1, 11, {"ok": 1}, {})
 
 
+def test_the_end_of_the_process_that_starts_hosts_is_said_in_words(tmp_path):
+    module = tmp_path / "ends.py"
+    module.write_text(
+        "import os, signal, time\nfrom causalopt.bench import Instance, Suite\n"
+        "def ends():\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(60)\n"
+        "SUITE = Suite('ends', '', [Instance('ends', ends, 'broken')], solvers=['highs'], repetitions=1)\n"
+    )
+    with pytest.raises(co.SolverFailure, match="has ended by itself. Run again: what was recorded is safe"):
+        run(module, tmp_path / "runs.sqlite")
+
+
 # ---- bad input ----
 
 
