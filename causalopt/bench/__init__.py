@@ -16,7 +16,7 @@ from typing import Any
 _PUBLIC = {
     "Case": "causalopt.bench.running.suite",
     "Instance": "causalopt.bench.running.suite",
-    "Run": "causalopt.bench.store.sqlite",
+    "Run": "causalopt.bench.store.record",
     "SkipInstance": "causalopt.bench.running.suite",
     "Status": "causalopt.bench.store.status",
     "Store": "causalopt.bench.store.sqlite",
@@ -30,12 +30,23 @@ _PUBLIC = {
     "write_page": "causalopt.bench.report.page",
 }
 
+#: What the command line shows figures and writes files with, loaded in the same way.
+_SHOWING = {
+    "Table": "causalopt.bench.report.figures",
+    "draw": "causalopt.bench.report.text",
+    "to_json": "causalopt.bench.report.text",
+    "to_markdown": "causalopt.bench.report.text",
+    "to_terminal": "causalopt.bench.report.text",
+    "write_instances": "causalopt.bench.report.export",
+}
+
 __all__ = [*_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
     if name == "metrics":  # the one module that is documented under a name of its own
         return importlib.import_module("causalopt.bench.report.metrics")
-    if name not in _PUBLIC:
+    home = _PUBLIC.get(name) or _SHOWING.get(name)
+    if home is None:
         raise AttributeError(f"module 'causalopt.bench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    return getattr(importlib.import_module(home), name)

@@ -1,4 +1,7 @@
-"""The command line of the harness: `causalopt bench list | run | report | compare | export | merge | instances`."""
+"""The command line of the harness: `causalopt bench list | run | report | compare | export | merge | instances`.
+
+What a command needs comes from `causalopt.bench`, which loads it then: `causalopt --help` waits for none of it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from causalopt import bench
 from causalopt.errors import CausaloptError, OptionError
 
 app = typer.Typer(help="Benchmarks: run suites of instances, and report what they say.", no_args_is_help=True)
@@ -39,11 +43,9 @@ def list_suites(
     as_json: AsJson = False,
 ) -> None:
     """Show the suites, or the instances of one."""
-    from causalopt.bench.running.suite import load_suite, suite_names
-
     with _errors():
         if suite is None:
-            suites = [load_suite(name) for name in suite_names()]
+            suites = [bench.load_suite(name) for name in bench.suite_names()]
             if not suites:
                 raise OptionError(
                     "No suites are here: they are in the folder benchmarks/suites of the source. Set "
@@ -62,7 +64,7 @@ def list_suites(
                     "size": i.size,
                     "paths": ", ".join(i.paths),
                 }
-                for i in load_suite(suite).instances
+                for i in bench.load_suite(suite).instances
             ]
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -87,11 +89,9 @@ def run_suite(
     as_json: AsJson = False,
 ) -> None:
     """Run a suite; what the store holds already is not run again."""
-    from causalopt.bench.running.runner import run
-
     console = Console(stderr=True)
     with _errors(), _progress(console) as report:
-        summary = run(
+        summary = bench.run(
             suite,
             store,
             solvers=solver,
@@ -140,24 +140,18 @@ def report_store(
     as_json: AsJson = False,
 ) -> None:
     """Show what the runs of a store say, and which solver to choose."""
-    from causalopt.bench.report import text as report
-    from causalopt.bench.report.figures import gather
-    from causalopt.bench.store.sqlite import Store
-
     with _errors():
-        with Store(store) as opened:
-            figures = gather(opened, suite)
+        with bench.Store(store) as opened:
+            figures = bench.gather(opened, suite)
         if html is not None:
-            from causalopt.bench.report.page import write_page
-
-            size = write_page(figures, html)
+            size = bench.write_page(figures, html)
             Console(stderr=True).print(f"{html} written, {size / 2**20:.1f} MiB.", markup=False, highlight=False)
     if as_json:
-        print(report.to_json({title: table.frame for title, table in figures.tables.items()}, figures))
+        print(bench.to_json({title: table.frame for title, table in figures.tables.items()}, figures))
     elif markdown:
-        print(report.to_markdown(figures, everything))
+        print(bench.to_markdown(figures, everything))
     elif html is None:
-        report.to_terminal(figures, Console(), everything)
+        bench.to_terminal(figures, Console(), everything)
 
 
 @app.command("compare")
@@ -169,23 +163,18 @@ def compare_stores(
     as_json: AsJson = False,
 ) -> None:
     """Show what became faster, slower or wrong. Exit code 1: something became worse; 2: nothing can be compared."""
-    from causalopt.bench.report import text as report
-    from causalopt.bench.report.comparison import compare
-    from causalopt.bench.report.figures import Table
-    from causalopt.bench.store.sqlite import Store
-
     with _errors():
-        with Store(a) as first, Store(b) as second:
-            found = compare(first.frame(), second.frame(), level=level, smallest=smallest)
+        with bench.Store(a) as first, bench.Store(b) as second:
+            found = bench.compare(first.frame(), second.frame(), level=level, smallest=smallest)
     tables = {"Solvers, after / before": found.solvers, "Items": found.items, "Statuses that changed": found.statuses}
     tables = {title: t.reset_index() if t.index.names != [None] else t for title, t in tables.items()}
     if as_json:
-        print(report.to_json(tables))
+        print(bench.to_json(tables))
     else:
         console = Console()
         tables["Items"] = tables["Items"][tables["Items"]["verdict"] != "no change shown"]
         for title, frame in tables.items():
-            report.draw(Table(title, frame), console)
+            bench.draw(bench.Table(title, frame), console)
         for sentence in found.worse:
             console.print(f"worse: {sentence}", markup=False, highlight=False)
         if found.exit_code == 0:
@@ -202,9 +191,7 @@ def export_runs(
     suite: Annotated[str | None, typer.Option(help="Only the runs of this suite.")] = None,
 ) -> None:
     """Write the runs of a store to a CSV or Parquet file."""
-    from causalopt.bench.store.sqlite import Store
-
-    with _errors(), Store(store) as opened:
+    with _errors(), bench.Store(store) as opened:
         count = opened.export(path, suite)
     print(f"{count} runs written to {path}")
 
@@ -215,9 +202,7 @@ def merge_stores(
     others: Annotated[list[Path], typer.Argument(help="The stores whose runs it gets.")],
 ) -> None:
     """Put the runs of several stores, of other machines say, into one; what is there already is not doubled."""
-    from causalopt.bench.store.sqlite import Store
-
-    with _errors(), Store(into, create=True) as opened:
+    with _errors(), bench.Store(into, create=True) as opened:
         for other in others:
             print(f"{opened.merge(other)} new runs from {other}")
 
@@ -231,10 +216,8 @@ def export_instances(
     store: Annotated[Path | None, typer.Option(help="A store whose optima and bounds go into the manifest.")] = None,
 ) -> None:
     """Write the programs of a suite as LP, MPS and NL files, with a manifest of known optima and bounds."""
-    from causalopt.bench.report.export import write_instances
-
     with _errors():
-        manifest = write_instances(suite, folder, instances=instance, formats=formats.split(","), store=store)
+        manifest = bench.write_instances(suite, folder, instances=instance, formats=formats.split(","), store=store)
     print(f"{len(manifest['programs'])} programs written to {folder}; see manifest.json")
     for name, reason in manifest["skipped"].items():
         print(f"left out: {name}: {reason}")

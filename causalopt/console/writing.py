@@ -11,6 +11,7 @@ from causalopt.console.arguments import Writing
 from causalopt.console.exits import remember_written
 from causalopt.console.stopping import unfinished
 from causalopt.errors import OptionError
+from causalopt.modeling.files import write as write_program
 from causalopt.solving.options import unknown_name
 
 if TYPE_CHECKING:
@@ -134,8 +135,6 @@ def write_model(program: Callable[[], Any]) -> Callable[[Path], None]:
     """Return what writes a program as LP, MPS or NL."""
 
     def write(path: Path) -> None:
-        from causalopt.modeling.files import write as write_program
-
         write_program(program(), path)
 
     return write

@@ -10,8 +10,9 @@ import pandas as pd
 from causalopt.bench.report import growth
 from causalopt.bench.report.answers import WORDS, certainty
 from causalopt.bench.report.metrics import ITEM
-from causalopt.bench.report.words import listed, plural, seconds, share, significant
+from causalopt.bench.report.words import listed, seconds, share, significant
 from causalopt.bench.store.status import Status
+from causalopt.solving.words import plural
 
 FAMILY = ["suite", "problem"]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from causalopt.bench.report.metrics import judged
-from causalopt.bench.running.host import Block, Limits, Made
-from causalopt.bench.running.suite import SkipInstance, load_suite
+from causalopt.bench.running.block import Block, Limits
+from causalopt.bench.running.host import Made
+from causalopt.bench.running.suite import Instance, SkipInstance, load_suite
 from causalopt.bench.store.sqlite import Store
 from causalopt.errors import OptionError
+from causalopt.modeling import files
 from causalopt.modeling.program import Program
 from causalopt.solving.options import unknown_name
 
@@ -53,8 +55,6 @@ def write_instances(
     OptionError
         For an unknown suite, instance or format.
     """
-    from causalopt.modeling import files
-
     for name in formats:
         if name not in FORMATS:
             raise OptionError(unknown_name("format", name, FORMATS))
@@ -78,22 +78,26 @@ def write_instances(
             except Exception as error:  # a generator may raise anything; the others are written
                 skipped[instance.name] = f"{type(error).__name__}: {error}"
                 continue
-            stem = "-".join(part for part in (instance.name, made.formulation) if part).replace("/", "-")
-            paths = [files.write(made.program, folder / f"{stem}.{name}") for name in formats]
-            programs.append(
-                {
-                    "instance": instance.name,
-                    "problem": instance.problem,
-                    "seed": instance.seed,
-                    "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
-                    **{name: value for name, value in made.facts.items() if name != "known_optimum"},
-                    "sense": "maximize" if made.program.maximize else "minimize",
-                    **_best(made.program, made.case.optimum, known.get(made.facts["fingerprint"], {})),
-                }
-            )
+            programs.append(_written(made, instance, folder, formats, known))
     manifest = {"suite": loaded.name, "formats": {n: FORMATS[n] for n in formats}, "programs": programs}
     (folder / "manifest.json").write_text(json.dumps({**manifest, "skipped": skipped}, indent=1) + "\n")
     return {**manifest, "skipped": skipped}
+
+
+def _written(
+    made: Made, instance: Instance, folder: Path, formats: Sequence[str], known: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    stem = "-".join(part for part in (instance.name, made.formulation) if part).replace("/", "-")
+    paths = [files.write(made.program, folder / f"{stem}.{name}") for name in formats]
+    return {
+        "instance": instance.name,
+        "problem": instance.problem,
+        "seed": instance.seed,
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
+        **{name: value for name, value in made.facts.items() if name != "known_optimum"},
+        "sense": "maximize" if made.program.maximize else "minimize",
+        **_best(made.program, made.case.optimum, known.get(made.facts["fingerprint"], {})),
+    }
 
 
 def _known(store: str | Path | None) -> dict[str, dict[str, Any]]:

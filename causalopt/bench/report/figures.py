@@ -110,15 +110,27 @@ def gather(store: Store, suite: str | None = None) -> Figures:
 
 def tables(runs: pd.DataFrame, environments: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Table]:
     """Return all tables of runs that `metrics.judged` has seen, by title; some may have no rows."""
+    return {
+        title: Table(
+            title=title,
+            frame=frame.reset_index(drop=True).infer_objects(),
+            note=NOTES.get(title, ""),
+            units={**UNITS, **OWN_UNITS.get(title, {})},
+            main=title in MAIN,
+        )
+        for title, frame in _frames(runs, environments or {}).items()
+    }
+
+
+def _frames(runs: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
     kinds = runs.groupby("solver")["kind"].agg(lambda kind: " or ".join(sorted(set(kind))))
-    known = environments or {}
 
     def by_solver(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.rename_axis("solver").reset_index()
         frame.insert(1, "kind", frame["solver"].map(kinds).astype(object))
         return frame
 
-    found = {
+    return {
         "Best by problem": choice.by_problem(runs),
         "Success and correctness": by_solver(metrics.rates(runs)),
         "Shifted geometric means": by_solver(metrics.shifted_means(runs)),
@@ -141,16 +153,6 @@ def tables(runs: pd.DataFrame, environments: Mapping[str, Mapping[str, Any]] | N
         "What was run": provenance.suites(runs),
         "Contestants": provenance.contestants(runs),
         "Machines": provenance.environments(runs, known),
-    }
-    return {
-        title: Table(
-            title=title,
-            frame=frame.reset_index(drop=True).infer_objects(),
-            note=NOTES.get(title, ""),
-            units={**UNITS, **OWN_UNITS.get(title, {})},
-            main=title in MAIN,
-        )
-        for title, frame in found.items()
     }
 
 

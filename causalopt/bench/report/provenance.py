@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from causalopt.bench.report import metrics
-from causalopt.bench.report.words import listed, plural, seconds, share, significant
+from causalopt.bench.report.words import listed, seconds, share, significant
 from causalopt.bench.running.environment import BUSY
+from causalopt.bench.running.suite import load_suite, suite_names
 from causalopt.bench.store.status import Status
 from causalopt.solving.catalogue import ADVISORIES
+from causalopt.solving.words import plural
 
 #: A median whose quartiles are further apart than this share of it is called uncertain.
 WIDE = 0.25
@@ -203,8 +205,6 @@ def not_run(suite: str, instances: set[str]) -> list[str] | None:
 
     The name comes from a store, which may be anybody's: it never becomes a path.
     """
-    from causalopt.bench.running.suite import load_suite, suite_names
-
     if suite not in suite_names():
         return None
     return [instance.name for instance in load_suite(suite).instances if instance.name not in instances]

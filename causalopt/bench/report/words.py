@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from causalopt.solving.words import listing
+
 #: From the longest unit to the shortest: the least duration that is written in it, seconds in it, its name.
 DURATIONS = ((5400.0, 3600.0, "h"), (100.0, 60.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"), (0.0, 1e-6, "µs"))
 
@@ -89,20 +91,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def listed(names: Iterable[str], most: int = 8) -> str:
+def listed(names: Iterable[object], most: int = 8) -> str:
     """Write names with commas and an "and", the first few of many."""
-    words = [printable(str(name)) for name in names]
-    if len(words) > most:
-        words = [*words[:most], f"{len(words) - most} more"]
-    return words[0] if len(words) == 1 else " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def plural(number: int, noun: str) -> str:
-    """Write a number with its noun: 1 item, 3 items.
-
-    Examples
-    --------
-    >>> plural(1, "run"), plural(1200, "repetition")
-    ('1 run', '1,200 repetitions')
-    """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return listing([printable(str(name)) for name in names], most)

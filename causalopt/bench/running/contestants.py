@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import warnings
 from collections.abc import Iterable, Mapping
 
+from causalopt.bench.running.peers import PEERS
 from causalopt.bench.running.suite import Instance, Suite
 from causalopt.errors import CausaloptError, CausaloptWarning, OptionError, SolverNotAvailable
 from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends
@@ -59,9 +61,7 @@ def names_of(suite: Suite, instance: Instance, formulation: str | None) -> list[
 
 def peer_names() -> list[str]:
     """Return the names of all peers."""
-    from causalopt.bench.running import peers
-
-    return list(peers.PEERS)
+    return list(PEERS)
 
 
 def gather(names: Iterable[str], paths: Iterable[str], extra: Mapping[str, Backend] | None = None) -> Field:
@@ -80,9 +80,6 @@ def gather(names: Iterable[str], paths: Iterable[str], extra: Mapping[str, Backe
     OptionError
         For a name that nobody has; the nearest ones are offered.
     """
-    from causalopt import __version__
-    from causalopt.bench.running import peers
-
     extra, paths = dict(extra or {}), set(paths)
     found: dict[str, Contestant] = {}
     absent: dict[str, str] = {}
@@ -90,8 +87,8 @@ def gather(names: Iterable[str], paths: Iterable[str], extra: Mapping[str, Backe
         if name in extra:
             found[name] = Contestant.of(name, extra[name])
         elif name in paths:
-            found[name] = Contestant(name, None, version=__version__, license="open source")
-        elif name in peers.PEERS:
+            found[name] = Contestant(name, None, version=importlib.metadata.version("causalopt"), license="open source")
+        elif name in PEERS:
             if name in backend_names():
                 warnings.warn(
                     f"A backend and a peer of the benchmarks are both named {name!r}: the peer runs, the backend does "
@@ -99,13 +96,13 @@ def gather(names: Iterable[str], paths: Iterable[str], extra: Mapping[str, Backe
                     CausaloptWarning,
                     stacklevel=3,
                 )
-            peer = peers.PEERS[name]()
+            peer = PEERS[name]()
             if peer.is_installed():
                 found[name] = Contestant.of(name, peer, peer=True)
             else:
                 absent[name] = f"{name} {peer.how_to_install()}"
         elif name.partition(":")[0] not in backend_names():
-            raise OptionError(unknown_name("solver", name, [*backend_names(), *paths, *peers.PEERS, *extra]))
+            raise OptionError(unknown_name("solver", name, [*backend_names(), *paths, *PEERS, *extra]))
         else:
             try:
                 found[name] = Contestant.of(name, get_backend(name))

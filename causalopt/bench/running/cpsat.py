@@ -6,7 +6,7 @@ It never shares a process with highspy: each breaks the other's import, and here
 from __future__ import annotations
 
 from time import perf_counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,20 +49,10 @@ class CpSat(Backend):
         from ortools.sat.python import cp_model
 
         start = perf_counter()
-        model = cp_model.CpModel()
         lower, upper = np.ceil(program.lower - WHOLE), np.floor(program.upper + WHOLE)
         if (lower > upper).any():  # CP-SAT calls such a model invalid
             return Solution(Termination(Reason.INFEASIBLE, raw="bounds without a whole number between them"))
-        x = [model.new_int_var(int(low), int(high), "") for low, high in zip(lower, upper, strict=True)]
-        a = program.A
-        for i in range(program.n_rows):
-            own = slice(a.indptr[i], a.indptr[i + 1])
-            values, scale = whole(a.data[own], f"row {i}")
-            low, high = program.row_lower[i] * scale, program.row_upper[i] * scale
-            body = cp_model.LinearExpr.weighted_sum([x[j] for j in a.indices[own]], values.tolist())
-            least = int(np.ceil(low - 1e-6)) if np.isfinite(low) else -LARGEST
-            most = int(np.floor(high + 1e-6)) if np.isfinite(high) else LARGEST
-            model.add_linear_constraint(body, least, most)
+        model, x = _model(cp_model, program, lower, upper)
         (model.maximize if program.maximize else model.minimize)(cp_model.LinearExpr.weighted_sum(x, cost.tolist()))
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = options.threads or 0
@@ -89,6 +79,22 @@ class CpSat(Backend):
             bound=float(solver.best_objective_bound) / cost_scale + program.constant,
             seconds=seconds,
         )
+
+
+def _model(cp_model: Any, program: Program, lower: Floats, upper: Floats) -> tuple[Any, list[Any]]:
+    """Return a model of the rows, and its variables."""
+    model = cp_model.CpModel()
+    x = [model.new_int_var(int(low), int(high), "") for low, high in zip(lower, upper, strict=True)]
+    a = program.A
+    for i in range(program.n_rows):
+        own = slice(a.indptr[i], a.indptr[i + 1])
+        values, scale = whole(a.data[own], f"row {i}")
+        low, high = program.row_lower[i] * scale, program.row_upper[i] * scale
+        body = cp_model.LinearExpr.weighted_sum([x[j] for j in a.indices[own]], values.tolist())
+        least = int(np.ceil(low - 1e-6)) if np.isfinite(low) else -LARGEST
+        most = int(np.floor(high + 1e-6)) if np.isfinite(high) else LARGEST
+        model.add_linear_constraint(body, least, most)
+    return model, x
 
 
 def whole(values: Floats, where: str) -> tuple[Ints, int]:

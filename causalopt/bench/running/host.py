@@ -19,11 +19,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from causalopt.bench.running.block import Block
 from causalopt.bench.running.checks import checked, fingerprint, stopped, verify_again
 from causalopt.bench.running.contestants import Contestant
 from causalopt.bench.running.environment import load_average
@@ -45,33 +45,8 @@ from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Termination
 from causalopt.verifying.verify import objective_scale
 
-#: Loaded by the nursery of hosts before it forks, so that no run pays for it.
-PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph", "causalopt.modeling.compile")
-
 #: Seconds of a first, untimed run of a fast path up to which a second one is made and timed.
 WARM_UP = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What a run may use."""
-
-    time_limit: float
-    memory_limit: float
-    grace: float
-    threads: int
-    gap: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """Runs of one formulation of one instance, in the order in which they are to be made."""
-
-    suite: Path
-    instance: str
-    formulation: str | None
-    limits: Limits
-    contestants: tuple[Contestant, ...]
 
 
 def work(messages: int, nursery: int) -> None:
@@ -310,6 +285,3 @@ def register(name: str, backend: Backend) -> None:
     entry: Any = SimpleNamespace(load=lambda: lambda: backend)
     if name not in backend_names() and ":" not in name:
         _entry_points()[name] = entry
-
-
-__all__ = ["Block", "Limits", "Made", "serve", "work"]

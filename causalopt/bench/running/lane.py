@@ -29,6 +29,7 @@ from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
+from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 from causalopt.verifying.verify import verify
 
@@ -110,11 +111,8 @@ class Lane(Backend):
     def _result(self, program: Program, options: SolveOptions) -> Result:
         if self.peer:
             return _peer_result(program, self.inner, options)
-        if self.tangents:
-            from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
-
-            if needs_tangents(program, self.inner):
-                return solve_program_by_tangents(program, self.inner, options, None, Ledger(), "")
+        if self.tangents and needs_tangents(program, self.inner):
+            return solve_program_by_tangents(program, self.inner, options, None, Ledger(), "")
         return solve_program(program, self.inner, options)
 
 

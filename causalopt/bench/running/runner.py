@@ -18,17 +18,21 @@ from time import perf_counter
 from typing import Any, Self
 
 from causalopt.bench.running import contestants as field_of
+from causalopt.bench.running.block import Block, Limits
 from causalopt.bench.running.environment import digest, disturbances, environment, machine
 from causalopt.bench.running.estimate import Estimate
-from causalopt.bench.running.host import PRELOADED, Block, Limits
 from causalopt.bench.running.nursery import Nursery, NurseryEnded, Worker
 from causalopt.bench.running.suite import Instance, Suite, load_suite
-from causalopt.bench.store.sqlite import Run, Store, run_key
+from causalopt.bench.store.record import Run, run_key
+from causalopt.bench.store.sqlite import Store
 from causalopt.bench.store.status import Status
 from causalopt.errors import OptionError, SolverFailure, SolverNotAvailable
 from causalopt.solving.backend import Backend, backend_names
 from causalopt.solving.isolate import GIB, resident_bytes
 from causalopt.solving.options import unknown_name
+
+#: Loaded by the nursery of hosts before it forks, so that no run pays for it.
+PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph")
 
 Report = Callable[[Run, int, int, str], None]
 """Called after each record with the run, how many are done, how many there are, and the time left in words."""

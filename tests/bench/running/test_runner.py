@@ -151,7 +151,7 @@ def test_the_end_of_the_process_that_starts_hosts_is_said_in_words(tmp_path):
         "def ends():\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(60)\n"
         "SUITE = Suite('ends', '', [Instance('ends', ends, 'broken')], solvers=['highs'], repetitions=1)\n"
     )
-    with pytest.raises(co.SolverFailure, match="has ended by itself. Run again: what was recorded is safe"):
+    with pytest.raises(co.SolverFailure, match=r"has ended by itself\. Run again: what was recorded is safe"):
         run(module, tmp_path / "runs.sqlite")
 
 
@@ -241,7 +241,7 @@ def kill_again_and_again(folder: Path, kills: int, seconds: float) -> None:
 
 
 def store_key(row):
-    from causalopt.bench.store.sqlite import KEY, run_key
+    from causalopt.bench.store.record import KEY, run_key
 
     return run_key(**{name: row[name] for name in KEY})
 
