@@ -148,7 +148,7 @@ class PyomoBackend(Backend):
 
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Write the program as a Pyomo model and solve that; see `Backend.solve`."""
-        pyo = modeling.pyo  # first, so that loading Pyomo is not charged to a phase
+        as_model = modeling.as_model  # first, so that loading Pyomo is not charged to a phase
         start = perf_counter()
         empty = np.diff(program.A.indptr) == 0
         if (empty & ((program.row_lower > 0) | (program.row_upper < 0))).any():
@@ -157,21 +157,7 @@ class PyomoBackend(Backend):
             )
         if empty.all() and not program.c.any() and (program.Q is None or program.Q.nnz == 0):
             return _anywhere(program)  # Pyomo passes on only the variables that are used: here it would pass on none
-        kept = ~empty
-        model = pyo.ConcreteModel()
-        model.x = modeling.ArrayVar(program.lower, program.upper, integer=program.integer, initial=options.start)
-        model.rows = modeling.ArrayConstraint(
-            model.x, program.A[kept], program.row_lower[kept], program.row_upper[kept]
-        )
-        quadratic = None
-        if program.Q is not None:
-            diagonal = program.Q.diagonal()
-            quadratic = program.Q + program.Q.T
-            quadratic.setdiag(diagonal)
-        sense = pyo.maximize if program.maximize else pyo.minimize
-        model.cost = modeling.ArrayObjective(
-            model.x, program.c, quadratic, program.constant, sense=sense, convex=program.convex
-        )
+        model = as_model(program, options.start)
         variables = list(model.x.values())
         built = perf_counter() - start
         solution = self.solve_model(model, variables, options, method)

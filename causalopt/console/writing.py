@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalopt import modeling
 from causalopt.console.arguments import Writing
 from causalopt.console.exits import remember_written
 from causalopt.console.stopping import unfinished
 from causalopt.errors import OptionError
-from causalopt.modeling.files import write as write_program
 from causalopt.solving.options import unknown_name
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def write_model(program: Callable[[], Any]) -> Callable[[Path], None]:
     """Return what writes a program as LP, MPS or NL."""
 
     def write(path: Path) -> None:
-        write_program(program(), path)
+        modeling.write_program(program(), path)
 
     return write
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from causalopt.modeling.components import is_untouched as is_untouched
     from causalopt.modeling.costs import ArrayCost as ArrayCost
     from causalopt.modeling.costs import ArrayObjective as ArrayObjective
+    from causalopt.modeling.files import as_model as as_model
+    from causalopt.modeling.files import write_program as write_program
     from causalopt.modeling.suffixes import load_duals as load_duals
 
 #: pyomo.environ.
@@ -28,11 +30,13 @@ _LAZY = {
     "ArrayCost": "costs",
     "ArrayObjective": "costs",
     "ArrayVar": "components",
+    "as_model": "files",
     "compile_model": "compile",
     "is_untouched": "components",
     "load_duals": "suffixes",
     "load_values": "compile",
     "start_values": "compile",
+    "write_program": "files",
 }
 
 

@@ -1,4 +1,4 @@
-"""A program written as an LP, MPS or NL file by Pyomo's writers."""
+"""A program as a Pyomo model, and written as an LP, MPS or NL file by Pyomo's writers."""
 
 from __future__ import annotations
 
@@ -6,55 +6,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyomo.environ as pyo
 
+from causalopt.errors import DataError
+from causalopt.modeling.components import ArrayConstraint, ArrayVar
+from causalopt.modeling.costs import ArrayObjective
 from causalopt.modeling.program import Program
 
 
-def write(program: Program, path: Path) -> Path:
+def write_program(program: Program, path: Path) -> Path:
     """Write a program; the ending of the name says the format."""
-    model = as_model(program)
-    model.write(str(path), format={"lp": "cpxlp"}.get(path.suffix[1:], path.suffix[1:]))
+    as_model(program).write(str(path), format={"lp": "cpxlp"}.get(path.suffix[1:], path.suffix[1:]))
     return path
 
 
-def as_model(program: Program) -> Any:
-    """Return the program as an ordinary Pyomo model with variables x[0], x[1], ... and rows r[0], r[1], ..."""
-    import pyomo.environ as pyo
-    from pyomo.core.expr import LinearExpression
+def as_model(program: Program, start: npt.ArrayLike | None = None) -> Any:
+    """Return the program as a Pyomo model with variables x[0], x[1], ... and rows r[0], r[1], ..., free ones left out.
 
+    Raises
+    ------
+    DataError
+        Where a row without entries excludes zero: Pyomo has no such constraint.
+    """
+    empty = np.diff(program.A.indptr) == 0
+    refused = empty & ((program.row_lower > 0) | (program.row_upper < 0))
+    if refused.any():
+        raise DataError(f"Row {int(np.argmax(refused))} has no entries and excludes zero: nothing can satisfy it.")
+    kept = ~empty & (np.isfinite(program.row_lower) | np.isfinite(program.row_upper))
+    quadratic = None
+    if program.Q is not None:
+        diagonal = program.Q.diagonal()
+        quadratic = program.Q + program.Q.T
+        quadratic.setdiag(diagonal)
+    sense = pyo.maximize if program.maximize else pyo.minimize
     m = pyo.ConcreteModel()
-    m.x = pyo.Var(range(program.n_columns))
-    variables = [m.x[j] for j in range(program.n_columns)]
-    for j, variable in enumerate(variables):
-        variable.setlb(_finite(program.lower[j]))
-        variable.setub(_finite(program.upper[j]))
-        if program.integer[j]:
-            variable.domain = pyo.Integers
-    matrix = program.A
-
-    def row(m: Any, i: int) -> Any:
-        own = slice(matrix.indptr[i], matrix.indptr[i + 1])
-        low, high = _finite(program.row_lower[i]), _finite(program.row_upper[i])
-        if own.start == own.stop or (low is None and high is None):
-            empty = (low is None or low <= 0) and (high is None or high >= 0)
-            return pyo.Constraint.Skip if empty or own.start != own.stop else pyo.Constraint.Infeasible
-        body = LinearExpression(
-            linear_coefs=matrix.data[own].tolist(), linear_vars=[variables[j] for j in matrix.indices[own]]
-        )
-        return body == low if low is not None and low == high else pyo.inequality(low, body, high)
-
-    m.r = pyo.Constraint(range(program.n_rows), rule=row)
-    cost: Any = LinearExpression(constant=program.constant, linear_coefs=program.c.tolist(), linear_vars=variables)
-    if program.Q is not None and program.Q.nnz:
-        entries = program.Q.tocoo()
-        half = np.where(entries.row == entries.col, 0.5, 1.0) * entries.data
-        cost = cost + pyo.quicksum(
-            v * variables[i] * variables[j]
-            for v, i, j in zip(half.tolist(), entries.row.tolist(), entries.col.tolist(), strict=True)
-        )
-    m.o = pyo.Objective(expr=cost, sense=pyo.maximize if program.maximize else pyo.minimize)
+    m.x = ArrayVar(program.lower, program.upper, integer=program.integer, initial=start)
+    m.r = ArrayConstraint(m.x, program.A[kept], program.row_lower[kept], program.row_upper[kept])
+    m.o = ArrayObjective(m.x, program.c, quadratic, program.constant, sense=sense, convex=program.convex)
     return m
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -118,13 +118,13 @@ def test_written_instances_have_the_same_optimum_for_another_reader(tmp_path):
 
 
 def test_nl_files_hold_the_same_program(tmp_path):
-    from causalopt.modeling.files import write
+    from causalopt.modeling.files import write_program
 
     program = balance.planted(30, 2, 1).problem
     from causalopt import compile_model
 
     compiled = compile_model(program.build())
-    text = write(compiled, tmp_path / "x.nl").read_text().splitlines()
+    text = write_program(compiled, tmp_path / "x.nl").read_text().splitlines()
     assert text[0].startswith("g3") and text[1].split()[:2] == [str(compiled.n_columns), str(compiled.n_rows)]
 
 

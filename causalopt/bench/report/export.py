@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from causalopt import modeling
 from causalopt.bench.report.metrics import judged
 from causalopt.bench.running.block import Block, Limits
 from causalopt.bench.running.host import Made
 from causalopt.bench.running.suite import Instance, SkipInstance, load_suite
 from causalopt.bench.store.sqlite import Store
 from causalopt.errors import OptionError
-from causalopt.modeling import files
 from causalopt.modeling.program import Program
 from causalopt.solving.options import unknown_name
 
@@ -88,7 +88,7 @@ def _written(
     made: Made, instance: Instance, folder: Path, formats: Sequence[str], known: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     stem = "-".join(part for part in (instance.name, made.formulation) if part).replace("/", "-")
-    paths = [files.write(made.program, folder / f"{stem}.{name}") for name in formats]
+    paths = [modeling.write_program(made.program, folder / f"{stem}.{name}") for name in formats]
     return {
         "instance": instance.name,
         "problem": instance.problem,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import warnings
 from collections.abc import Iterable, Mapping
 
@@ -12,6 +11,7 @@ from causalopt.bench.running.suite import Instance, Suite
 from causalopt.errors import CausaloptError, CausaloptWarning, OptionError, SolverNotAvailable
 from causalopt.solving.backend import Backend, backend_names, get_backend, installed_backends
 from causalopt.solving.options import unknown_name
+from causalopt.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def gather(names: Iterable[str], paths: Iterable[str], extra: Mapping[str, Backe
         if name in extra:
             found[name] = Contestant.of(name, extra[name])
         elif name in paths:
-            found[name] = Contestant(name, None, version=importlib.metadata.version("causalopt"), license="open source")
+            found[name] = Contestant(name, None, version=__version__, license="open source")
         elif name in PEERS:
             if name in backend_names():
                 warnings.warn(

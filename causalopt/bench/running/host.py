@@ -23,6 +23,7 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from causalopt import modeling
 from causalopt.bench.running.block import Block
 from causalopt.bench.running.checks import checked, fingerprint, stopped, verify_again
 from causalopt.bench.running.contestants import Contestant
@@ -33,7 +34,6 @@ from causalopt.bench.running.nursery import NurseryEnded, Worker
 from causalopt.bench.running.suite import Case, SkipInstance, load_suite
 from causalopt.bench.store.status import Status
 from causalopt.errors import OptionError, SolverFailure
-from causalopt.modeling.compile import compile_model
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import run_fast_path, solve_program
 from causalopt.solving.backend import Backend, _entry_points, backend_names
@@ -151,7 +151,7 @@ class Made:
             with ledger.phase("build"):
                 model = self.problem.build(self.formulation)
         with ledger.phase("compile"):
-            return compile_model(model)
+            return modeling.compile_model(model)
 
     def kind(self, contestant: Contestant) -> str:
         """Return what sort of contestant this is."""

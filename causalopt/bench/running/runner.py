@@ -32,7 +32,7 @@ from causalopt.solving.isolate import GIB, resident_bytes
 from causalopt.solving.options import unknown_name
 
 #: Loaded by the nursery of hosts before it forks, so that no run pays for it.
-PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph")
+PRELOADED = ("pandas", "pyomo.environ", "scipy.optimize", "scipy.sparse.csgraph", "causalopt.modeling.compile")
 
 Report = Callable[[Run, int, int, str], None]
 """Called after each record with the run, how many are done, how many there are, and the time left in words."""
