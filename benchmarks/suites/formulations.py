@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from causalopt.bench.running.suite import Instance, Suite
+from causalopt.bench import Instance, Suite
 from causalopt.problems.balance import instances as balance
 from causalopt.problems.copula import instances as copula
 from causalopt.problems.robust.z import instances as robust_z

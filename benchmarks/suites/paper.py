@@ -5,7 +5,7 @@ The simulation of Kang and Schafer with its 1000 data sets is `python -m benchma
 
 from functools import partial
 
-from causalopt.bench.running.suite import Instance, Suite
+from causalopt.bench import Instance, Suite
 from causalopt.problems.balance import instances as balance
 from causalopt.problems.copula import instances as copula
 from causalopt.problems.factorial import instances as factorial

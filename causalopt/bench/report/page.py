@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import json
 import os
@@ -98,7 +99,8 @@ def render(figures: Figures) -> str:
     """Return the page of figures as HTML; the same figures give the same page."""
     try:
         import jinja2
-        from plotly.offline import get_plotlyjs
+
+        plotly = _plotly()
     except ImportError as error:
         raise DataError(f"The page needs the package {error.name}: pip install 'pycausalopt[report]'.") from None
     environment = jinja2.Environment(
@@ -123,7 +125,7 @@ def render(figures: Figures) -> str:
         "as_json": as_json,
         "style": (TEMPLATES / "report.css").read_text(),
         "script": (TEMPLATES / "report.js").read_text(),
-        "plotly": base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode(),
+        "plotly": plotly,
     }
     for most in MOST_ROWS:
         views = {title: view(table, most) for title, table in figures.tables.items()}
@@ -131,6 +133,14 @@ def render(figures: Figures) -> str:
         if len(text.encode()) <= LARGEST:
             break
     return text
+
+
+@functools.cache
+def _plotly() -> str:
+    """Return plotly's script, packed."""
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
 
 
 def view(table: Table, most: int = MOST_ROWS[0]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def fill(path, seed, instances=18, repetitions=3):
     """A store in which everything happens: failures, refusals, lies, gaps, two suites, several sizes and seconds."""
     rng = random.Random(seed)
     with Store(path, create=True) as store:
+        store.connection.execute("PRAGMA synchronous = OFF")  # a test's rows need not survive a power cut
         facts = {"processor": "a <b>&processor", "cores": 2, "memory_gib": 8.0, "packages": {"numpy": "2.0"}}
         store.record_environment("e", facts)
         for k in range(instances):
@@ -69,6 +70,7 @@ HOSTILE = [
 
 def hostile(path):
     with Store(path, create=True) as store:
+        store.connection.execute("PRAGMA synchronous = OFF")  # a test's rows need not survive a power cut
         for k, name in enumerate(HOSTILE):
             words = dict.fromkeys(
                 ["suite", "problem", "formulation", "license", "solver_version", "detail", "commit", "started",

@@ -9,6 +9,7 @@ from causalopt.bench import Run, Store, compare
 
 def store_of(folder, name, runs):
     with Store(folder / name, create=True) as store:
+        store.connection.execute("PRAGMA synchronous = OFF")  # a test's rows need not survive a power cut
         for run in runs:
             store.record(run)
         return store.frame()

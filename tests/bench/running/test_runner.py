@@ -268,7 +268,7 @@ def alive(pid):
 
 
 def test_a_few_kills_lose_and_double_nothing(tmp_path):
-    kill_again_and_again(tmp_path, 3, 6.0)
+    kill_again_and_again(tmp_path, 3, 4.0)
 
 
 @pytest.mark.slow
