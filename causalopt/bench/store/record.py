@@ -117,18 +117,9 @@ class Run:
 
 #: The fields that say what was run. Two runs that agree on them are the same run.
 KEY = (
-    "suite",
-    "instance",
-    "asked",
-    "solver",
-    "solver_version",
-    "repetition",
-    "time_limit",
-    "memory_limit",
-    "threads",
-    "gap_asked",
-    "machine",
-)
+    "suite", "instance", "asked", "solver", "solver_version", "repetition", "time_limit", "memory_limit", "threads",
+    "gap_asked", "machine",
+)  # fmt: skip
 
 
 def run_key(**fields: Any) -> str:
