@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def plain(value: Any) -> Any:
+    """Return a value, a NumPy scalar as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def row_labels(values: Any) -> pd.Index | None:
     """Return the row labels of a Series or DataFrame; None for an array, a list, and anything else.
 
@@ -58,8 +63,7 @@ def refuse_other_labels(labels: pd.Index | None, index: pd.Index, what: str, oth
     lacking = next((label for label in index if label not in known), None)
     example = ""
     if lacking is not None:
-        shown = lacking.item() if isinstance(lacking, np.generic) else lacking
-        example = f" ({shown!r} is among those of {other} alone)"
+        example = f" ({plain(lacking)!r} is among those of {other} alone)"
     raise DataError(
         f"{what} and {other} have different row labels{example}; align them first, with .loc[...] or .reindex(...)."
     )

@@ -139,7 +139,9 @@ def with_conditions(
     That table has, for each condition left out alone, the largest n (missing where the graph is then too large) and how
     many treated units are still without a partner. It takes a match graph for each, when it is looked at.
     """
-    return InfeasibleError(str(error), partial(_add_conditions, error, df, treatment, list(exact), calipers, options))
+    return InfeasibleError(
+        error.message, partial(_add_conditions, error, df, treatment, list(exact), calipers, options)
+    )
 
 
 def _add_conditions(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from causalopt.errors import DataError
+from causalopt.messages import argument, call
 from causalopt.modeling.program import Bools, Floats
 from causalopt.study.labels import row_labels
 
@@ -77,7 +78,7 @@ class Design(abc.ABC):
             Where it is not known, or contradicts the design.
         """
         if n is None and self._n is None:
-            raise DataError(f"{self} fits any number of units: say n=.")
+            raise DataError(f"{self} fits any number of units: say {argument('n', assigned=True)}.")
         if n is not None and self._n is not None and n != self._n:
             raise DataError(f"The design is for {self._n} units, but there are {n}.")
         size = int(self._n if n is None else n)  # type: ignore[arg-type]
@@ -234,7 +235,8 @@ def refuse_large(n: int) -> None:
     if n > LARGEST_COVARIANCE:
         raise DataError(
             f"The covariance of {n:,} units has {n:,} x {n:,} entries; at most {LARGEST_COVARIANCE:,} units are "
-            "handled. Use method='isotone' or 'conservative' of causal_bootstrap, which need none."
+            f"handled. Use {argument('method', 'isotone')} or 'conservative' of "
+            f"{call('causal_bootstrap', 'causal_bootstrap')}, which need none."
         )
 
 
@@ -259,7 +261,7 @@ class CompleteRandomization(Design):
     n_treated: int
 
     def __post_init__(self) -> None:
-        whole(self.n_treated, "n_treated")
+        whole(self.n_treated, argument("n_treated"))
 
     def _check(self, n: int) -> None:
         if not 0 < self.n_treated < n:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Floats
 from causalopt.solving.options import unknown_name
 from causalopt.study.designs.design import Design
@@ -304,28 +305,22 @@ def as_estimator(estimator: Any, covariates: Any = None, predictions: Any = None
         return estimator
     if estimator not in ESTIMATORS:
         raise OptionError(unknown_name("estimator", str(estimator), ESTIMATORS))
-    if estimator in ("residualised", "least-squares"):
-        if covariates is None:
-            raise DataError(f"estimator={estimator!r} needs covariates=.")
-        if predictions is not None:
-            raise DataError(f"estimator={estimator!r} uses no predictions; 'doubly-robust' does.")
+    named = argument("estimator", estimator)
+    adjusts = estimator in ("residualised", "least-squares")
+    if adjusts and covariates is None:
+        raise DataError(f"{named} needs {argument('covariates', assigned=True)}.")
+    if covariates is not None and not adjusts:
+        raise DataError(f"{named} uses no covariates; 'residualised' and 'least-squares' do.")
+    if predictions is not None and estimator != "doubly-robust":
+        raise DataError(f"{named} uses no predictions; 'doubly-robust' does.")
+    if adjusts:
         return Residualised(covariates) if estimator == "residualised" else LeastSquares(covariates)
-    if covariates is not None:
-        raise DataError(f"estimator={estimator!r} uses no covariates; 'residualised' and 'least-squares' do.")
     if estimator == "doubly-robust":
         if predictions is None:
             raise DataError(
-                "estimator='doubly-robust' needs predictions=: an array, or a pair of arrays for Y(1) and Y(0), made "
-                "without the outcomes of this experiment."
+                f"{named} needs {argument('predictions', assigned=True)}: an array, or a pair of arrays for Y(1) and "
+                "Y(0), made without the outcomes of this experiment."
             )
-        if isinstance(predictions, tuple):
-            return DoublyRobust(*predictions)
-        return DoublyRobust(predictions)
-    if predictions is not None:
-        raise DataError(f"estimator={estimator!r} uses no predictions; 'doubly-robust' does.")
-    plain: dict[str, Estimator] = {
-        "difference-in-means": DifferenceInMeans(),
-        "horvitz-thompson": HorvitzThompson(),
-        "hajek": Hajek(),
-    }
-    return plain[estimator]
+        return DoublyRobust(*predictions) if isinstance(predictions, tuple) else DoublyRobust(predictions)
+    plain = {kind.name: kind for kind in (DifferenceInMeans, HorvitzThompson, Hajek)}
+    return plain[estimator]()
