@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 def plain(value: Any) -> Any:
     """Return a value, a NumPy scalar as Python's own."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def listed(labels: Iterable[Any], shown: int = 6) -> str:
+    """Return labels in a phrase, the first few of many."""
+    names = [str(label) for label in labels]
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 def row_labels(values: Any) -> pd.Index | None:

@@ -30,6 +30,14 @@ MOST_PAIRS = 100_000_000
 CHUNK = 1 << 20
 
 
+def connected(i: Ints, j: Ints, rows: int, columns: int) -> Ints:
+    """Return the number of the connected component of each row, then of each column, that pairs (i, j) join."""
+    ones = np.ones(len(i), dtype=np.int8)
+    graph = sp.csr_matrix((ones, (i, rows + j)), shape=(rows + columns, rows + columns))
+    numbers: Ints = csgraph.connected_components(graph, directed=False)[1]
+    return numbers
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class MatchGraph:
     """The pairs that may be formed.
@@ -161,9 +169,7 @@ class MatchGraph:
     @cached_property
     def component(self) -> Ints:
         """For each pair, the number (0, 1, ...) of the connected component that it belongs to."""
-        t, c = len(self.treated), len(self.control)
-        graph = sp.csr_matrix((np.ones(self.n_pairs, dtype=np.int8), (self.i, t + self.j)), shape=(t + c, t + c))
-        _, labels = csgraph.connected_components(graph, directed=False)
+        labels = connected(self.i, self.j, len(self.treated), len(self.control))
         numbers: Ints = np.unique(labels[self.i], return_inverse=True)[1].astype(np.int64)
         return numbers
 

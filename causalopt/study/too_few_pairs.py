@@ -7,19 +7,18 @@ how many units the largest matching leaves out, R proves that it is the largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from scipy.sparse import csgraph
 
 from causalopt.errors import DataError, InfeasibleError
 from causalopt.modeling.program import Bools, Ints
 from causalopt.solving.words import plural
-from causalopt.study.match_graph import MatchGraph, match_graph
+from causalopt.study.labels import listed
+from causalopt.study.match_graph import MatchGraph, connected, match_graph
 
 #: What the columns of the explanation say.
 LEGEND = {
@@ -27,9 +26,6 @@ LEGEND = {
     "partners": "how many partners they have among them",
     "left out": "how many of them no matching can use",
 }
-
-#: Labels that a table or message shows of a set of units.
-SHOWN = 6
 
 
 def deficient_units(graph: MatchGraph, side: str = "treated") -> tuple[Bools, Bools]:
@@ -79,10 +75,7 @@ def blocking_table(graph: MatchGraph, side: str = "treated") -> pd.DataFrame:
     i, j, own, other = _ends(graph, side)
     deficient, partners = deficient_units(graph, side)
     inside = deficient[i]
-    links = sp.csr_matrix(
-        (np.ones(int(inside.sum()), dtype=np.int8), (i[inside], own + j[inside])), shape=(own + other,) * 2
-    )
-    _, component = csgraph.connected_components(links, directed=False)
+    component = connected(i[inside], j[inside], own, other)
     alone = deficient & (np.bincount(i, minlength=own) == 0)
     mine, theirs = (graph.treated, graph.control) if side == "treated" else (graph.control, graph.treated)
     members = np.flatnonzero(deficient & ~alone)
@@ -192,9 +185,3 @@ def _grouped(numbers: Ints, count: int) -> list[Ints]:
 
 def _row(units: pd.Index, partners: pd.Index) -> tuple[Any, ...]:
     return len(units), len(partners), len(units) - len(partners), listed(units), listed(partners)
-
-
-def listed(labels: Iterable[Any], shown: int = SHOWN) -> str:
-    """Return labels in a phrase, the first few of many."""
-    names = [str(label) for label in labels]
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")

@@ -17,6 +17,7 @@ from scipy.sparse import csgraph
 
 from causalopt.algorithms.flow_simplex import FlowSession
 from causalopt.modeling.program import Floats, Ints
+from causalopt.study.match_graph import connected
 
 #: Cells of a dense matrix beyond which a component is solved sparsely.
 MOST_CELLS = 25_000_000
@@ -88,11 +89,7 @@ def solve(problem: Assignment) -> Answer:
 
 def _components(problem: Assignment) -> list[Ints]:
     """Return the positions of the pairs of each connected component."""
-    size = problem.n_rows + problem.n_columns
-    ones = np.ones(len(problem.i), dtype=np.int8)
-    graph = sp.csr_matrix((ones, (problem.i, problem.n_rows + problem.j)), shape=(size, size))
-    _, labels = csgraph.connected_components(graph, directed=False)
-    own = labels[problem.i]
+    own = connected(problem.i, problem.j, problem.n_rows, problem.n_columns)[problem.i]
     order = np.argsort(own, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(own[order])) + 1) if len(order) else []
 

@@ -83,6 +83,11 @@ class FactorialStudy:
         return {effect: weight for effect, weight in self.contrasts.items() if weight is not None}
 
     @property
+    def labels(self) -> list[str]:
+        """The labels of the effects asked for."""
+        return [self.factors.label(effect) for effect in self.effects]
+
+    @property
     def known(self) -> list[str]:
         """The labels of the effects that are identified."""
         return [self.factors.label(effect) for effect in self.estimated]
@@ -156,8 +161,8 @@ class FactorialStudy:
             (weight is not None, 0 if weight is None else np.count_nonzero(weight), str(Message(needs.get(effect, ""))))
             for effect, weight in self.contrasts.items()
         ]
-        labels = pd.Index([self.factors.label(effect) for effect in self.effects], name="effect")
-        return pd.DataFrame(rows, columns=["identified", "cells", "needs"], index=labels)
+        index = pd.Index(self.labels, name="effect")
+        return pd.DataFrame(rows, columns=["identified", "cells", "needs"], index=index)
 
     def model_words(self) -> str:
         """Return the outcome model in words."""
@@ -190,14 +195,12 @@ class FactorialStudy:
 def read_study(
     covariates: Any,
     factors: Any,
-    *,
-    effects: Any,
-    outcome_model: Any,
-    model_order: int | None,
+    high: Mapping[str, Any] | None,
     basis: Sequence[Term],
     tolerance: float | Mapping[str, float],
+    effects: Any,
+    outcome_model: tuple[Any, int | None],
     separate: bool,
-    high: Mapping[str, Any] | None,
 ) -> FactorialStudy:
     """Return the study of what `FactorialBalanceProblem` was given, or raise its errors."""
     known, index = read_factors(factors, high)
@@ -205,7 +208,7 @@ def read_study(
     refuse_functions_of_factors(columns, known)
     functions, means, spread = read_functions(columns, tolerance, len(index))
     chosen = read_effects(effects, known)
-    model = read_model(outcome_model, model_order, known, functions.names)
+    model = read_model(*outcome_model, known, functions.names)
     study = FactorialStudy(index, known, functions, means, spread, chosen, model, bool(separate))
     refuse_effects_outside(chosen, model, known)
     refuse_more_cells_than_rows(model, known, len(index))

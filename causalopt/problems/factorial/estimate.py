@@ -70,17 +70,20 @@ class Sample:
         return np.asarray(self.share * (effect @ self.everyone))
 
 
-def estimate_table(rows: Mapping[str, tuple[float, float]], level: float, method: str) -> pd.DataFrame:
-    """Return estimates and variances by effect as a tidy table with normal intervals.
+def estimate_table(
+    answers: Mapping[str, tuple[float, float]], effects: Sequence[str], level: float, method: str
+) -> pd.DataFrame:
+    """Return estimates and variances of effects as a tidy table with normal intervals.
 
-    Columns: `estimate`, `standard error`, `lower`, `upper`, `p`; missing values where the variance is.
+    Columns: `estimate`, `standard error`, `lower`, `upper`, `p`; missing values where the answer or its variance is.
     """
     records = []
-    for value, variance in rows.values():
+    for value, variance in answers.values():
         e = normal_estimate(value, variance, level, method)
         records.append((e.estimate, e.standard_error, e.lower, e.upper, e.p_value))
     columns = ["estimate", "standard error", "lower", "upper", "p"]
-    table = pd.DataFrame(records, columns=columns, index=pd.Index(rows, name="effect"), dtype=float)
+    table = pd.DataFrame(records, columns=columns, index=pd.Index(answers), dtype=float)
+    table = table.reindex(pd.Index(effects, name="effect"))
     table.attrs = {"level": level, "method": method}
     return table
 

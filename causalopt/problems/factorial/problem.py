@@ -130,17 +130,8 @@ class FactorialBalanceProblem(Problem):
     ) -> None:
         began = perf_counter()
         self._formulations = FORMULATIONS
-        self.study = study = read_study(
-            covariates,
-            factors,
-            effects=effects,
-            outcome_model=outcome_model,
-            model_order=model_order,
-            basis=basis,
-            tolerance=tolerance,
-            separate=separate,
-            high=high,
-        )
+        model = outcome_model, model_order
+        self.study = study = read_study(covariates, factors, high, basis, tolerance, effects, model, separate)
         self.factors, self.effects, self.model = study.factors, study.effects, study.model
         self.contrasts, self.sets, self.separate = study.contrasts, study.sets, study.separate
         self.data_seconds = perf_counter() - began

@@ -27,6 +27,7 @@ from causalopt.problems.factorial.estimate import (
 from causalopt.problems.factorial.rows import WeightSet, model_terms
 from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Result
+from causalopt.study.labels import listed
 from causalopt.study.reading import read_outcome
 
 VARIANCES = ("adjusted", "plain", "bootstrap")
@@ -233,12 +234,7 @@ class FactorialResult(Result):
         return pd.concat(tables, names=["estimator"])
 
     def _table(self, answers: Mapping[str, tuple[float, float]], level: float, method: str) -> pd.DataFrame:
-        table = estimate_table(answers, level, method)
-        labels = [self.study.factors.label(effect) for effect in self.study.effects]
-        attrs = table.attrs
-        table = table.reindex(pd.Index(labels, name="effect"))
-        table.attrs = attrs
-        return table
+        return estimate_table(answers, self.study.labels, level, method)
 
     def _everyone(self) -> Floats:
         values = self.study.functions.values
@@ -265,9 +261,8 @@ class FactorialResult(Result):
         factors = study.factors
         cells = self.cells()
         table = self.balance_table()
-        known = study.known
         own = {
-            "effects": ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else ""),
+            "effects": listed(study.known, 8),
             "outcome model": study.model_words(),
             "treatment cells": f"{len(factors.observed):,} of {2**factors.size:,} observed, with "
             f"{int(cells['rows'].min()):,} to {int(cells['rows'].max()):,} rows",

@@ -14,7 +14,7 @@ from causalopt.errors import DataError, OptionError
 from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Floats
 from causalopt.solving.options import unknown_name
-from causalopt.study.designs.design import Design
+from causalopt.study.designs.design import Design, settle
 from causalopt.study.designs.estimation import Estimator, QuadraticForm
 from causalopt.study.labels import refuse_other_labels, row_labels
 
@@ -159,9 +159,8 @@ class DoublyRobust(HorvitzThompson):
         labels = [found for found in map(row_labels, (self.treated, self.control)) if found is not None]
         if labels:
             refuse_other_labels(labels[0], labels[-1], "The predictions of Y(1)", "those of Y(0)")
-            object.__setattr__(self, "_labels", labels[0])
-        object.__setattr__(self, "treated", treated)
-        object.__setattr__(self, "control", control)
+            settle(self, _labels=labels[0])
+        settle(self, treated=treated, control=control)
 
     def prediction(self, n: int) -> tuple[Floats, Floats]:
         """Return the predictions of Y(1) and Y(0).
@@ -226,8 +225,7 @@ class Residualised(Estimator):
     name = "residualised"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_labels", row_labels(self.covariates))
-        object.__setattr__(self, "covariates", _covariates(self.covariates))
+        settle(self, _labels=row_labels(self.covariates), covariates=_covariates(self.covariates))
 
     def weights(self, z: Bools, p: Floats) -> Floats:
         """Return c(Z) = Z / N1 - (1 - Z) / N0 - W (W'W)^-1 W'Z / a."""

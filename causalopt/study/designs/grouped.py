@@ -20,6 +20,7 @@ from causalopt.study.designs.design import (
     exchangeable_covariance,
     permuted,
     refuse_large,
+    settle,
     whole,
 )
 from causalopt.study.labels import plain, row_labels
@@ -51,12 +52,10 @@ class Blocks(Design):
         """Return `draws` assignments as a (draws, n) bool array."""
         z = np.empty((draws, self.units(n)), dtype=bool)
         rng = np.random.default_rng(seed)
-        sizes = np.array([len(m) for m in self._members])
         for size, treated in {(len(m), k) for m, k in zip(self._members, self._treated, strict=True)}:
             alike = [m for m, k in zip(self._members, self._treated, strict=True) if (len(m), k) == (size, treated)]
             drawn = permuted(np.arange(size) < treated, draws * len(alike), rng)
             z[:, np.concatenate(alike)] = drawn.reshape(draws, len(alike) * size)
-        assert sizes.sum() == z.shape[1]
         return z
 
     def count(self, n: int | None = None) -> int:
@@ -134,10 +133,8 @@ class Stratified(Blocks):
                     f"Stratum {level!r} has {len(who)} unit(s), of which {k} are to be treated: each needs a treated "
                     "and an untreated one. Merge it with another."
                 )
-        for name, value in (("_members", members), ("_treated", tuple(counts)), ("_n", sum(map(len, members)))):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_levels", levels)
-        object.__setattr__(self, "_labels", row_labels(self.strata))
+        settle(self, _members=members, _treated=tuple(counts), _n=sum(map(len, members)))
+        settle(self, _levels=levels, _labels=row_labels(self.strata))
 
     def obstacle(self, z: Bools) -> str | None:
         """Return why the design cannot produce this assignment, or None."""
@@ -183,10 +180,8 @@ class MatchedPairs(Blocks):
         for level, who in zip(levels, members, strict=True):
             if len(who) != 2:
                 raise DataError(f"Pair {level!r} has {len(who)} unit(s); a pair has two.")
-        for name, value in (("_members", members), ("_treated", (1,) * len(members)), ("_n", 2 * len(members))):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_levels", levels)
-        object.__setattr__(self, "_labels", row_labels(self.pairs) if array.ndim == 1 else None)
+        settle(self, _members=members, _treated=(1,) * len(members), _n=2 * len(members))
+        settle(self, _levels=levels, _labels=row_labels(self.pairs) if array.ndim == 1 else None)
 
     @property
     def positions(self) -> Ints:
@@ -234,9 +229,7 @@ class Cluster(Design):
         codes = np.empty(sum(map(len, members)), dtype=np.int64)
         for c, who in enumerate(members):
             codes[who] = c
-        for name, value in (("_codes", codes), ("_n", len(codes)), ("_levels", levels)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_labels", row_labels(self.clusters))
+        settle(self, _codes=codes, _n=len(codes), _levels=levels, _labels=row_labels(self.clusters))
 
     @property
     def codes(self) -> Ints:

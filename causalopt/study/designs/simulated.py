@@ -19,6 +19,7 @@ from causalopt.study.designs.design import (
     as_assignments,
     read_probabilities,
     refuse_large,
+    settle,
 )
 
 #: Assignments from which moments are simulated, unless a design says otherwise.
@@ -121,8 +122,7 @@ class Rerandomized(_Simulated):
     def __post_init__(self) -> None:
         if not isinstance(self.base, Design):
             raise DataError(f"{argument('base')} must be a design, not {type(self.base).__name__}.")
-        object.__setattr__(self, "_n", self.base._n)
-        object.__setattr__(self, "_labels", self.base._labels)
+        settle(self, _n=self.base._n, _labels=self.base._labels)
 
     def _check(self, n: int) -> None:
         self.base.units(n)
@@ -158,10 +158,9 @@ class Rerandomized(_Simulated):
         """
         size = self.units(n)
         found: list[Bools] = []
-        accepted = tried = 0
+        accepted, tried, warned = 0, 0, False
         block = max(1_000, min(draws * 2, max(1, BLOCK // size)))
         seeds = np.random.SeedSequence(seed)
-        warned = False
         while accepted < draws:
             candidates = self.base.sample(block, n=size, seed=int(seeds.spawn(1)[0].generate_state(1)[0]))
             kept = candidates[self.accepts(candidates)]
@@ -298,7 +297,7 @@ class SampledDesign(_Simulated):
                 f"{argument('sampler')} must be a function of (rng, draws) that returns a (draws, n) array of 0 and 1."
             )
         probe = as_assignments(self.sampler(np.random.default_rng(0), 1), None, "The sampler")
-        object.__setattr__(self, "_n", probe.shape[1])
+        settle(self, _n=probe.shape[1])
 
     def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
         """Return `draws` assignments as a (draws, n) bool array.
@@ -362,8 +361,7 @@ class KnownCovariance(Design):
                 f"The variance of unit {i} is {sigma[i, i]:.4g}, but a 0/1 treatment with probability {p[i]:.4g} has "
                 f"{p[i] * (1 - p[i]):.4g}. A covariance of treatments coded -1/+1 must be divided by 4."
             )
-        for name, value in (("sigma", sigma), ("p", p), ("_n", n)):
-            object.__setattr__(self, name, value)
+        settle(self, sigma=sigma, p=p, _n=n)
 
     def probabilities(self, n: int | None = None) -> Floats:
         """Return P(Z_i = 1) of every unit, as an (n,) array."""
