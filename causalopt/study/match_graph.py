@@ -198,16 +198,9 @@ class MatchGraph:
 
     def degrees(self) -> pd.DataFrame:
         """Return how many units of either group have how many possible partners (0, 1, 2, ...)."""
-        of_treated = np.bincount(np.bincount(self.i, minlength=len(self.treated)))
-        of_control = np.bincount(np.bincount(self.j, minlength=len(self.control)))
-        size = max(len(of_treated), len(of_control))
-        table = pd.DataFrame(
-            {
-                "treated": np.pad(of_treated, (0, size - len(of_treated))),
-                "control": np.pad(of_control, (0, size - len(of_control))),
-            },
-            index=pd.RangeIndex(size, name="possible partners"),
-        )
+        ends = {"treated": (self.i, self.treated), "control": (self.j, self.control)}
+        counts = {name: pd.Series(np.bincount(np.bincount(i, minlength=len(all_)))) for name, (i, all_) in ends.items()}
+        table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("possible partners")
         return table[(table > 0).any(axis=1)]
 
     def summary(self) -> str:
