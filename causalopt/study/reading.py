@@ -213,25 +213,18 @@ def spread_by_name(given: Any, columns: Sequence[Column], what: str, default: An
     `what` is the name of the argument.
     """
     if not isinstance(given, Mapping):
-        values = [given] * len(columns)
-    else:
-        known = {c.name for c in columns} | {s for c in columns for s in c.sources} | {"default"}
-        for name in given:
-            if name not in known:
-                raise DataError(unknown_name(f"covariate in {what}", str(name), known))
-        values = []
-        for column in columns:
-            single = column.sources[0] if len(column.sources) == 1 else None
-            for key in (column.name, single, "default"):
-                if key in given:
-                    values.append(given[key])
-                    break
-            else:
-                if default is None:
-                    raise DataError(
-                        f"{argument(Message(what))} names no value for {column.name!r}; add it, or a 'default'."
-                    )
-                values.append(default)
+        return [given] * len(columns)
+    known = {c.name for c in columns} | {s for c in columns for s in c.sources} | {"default"}
+    for name in given:
+        if name not in known:
+            raise DataError(unknown_name(f"covariate in {what}", str(name), known))
+    values = []
+    for column in columns:
+        single = column.sources[0] if len(column.sources) == 1 else column.name
+        key = next((key for key in (column.name, single, "default") if key in given), None)
+        if key is None and default is None:
+            raise DataError(f"{argument(Message(what))} names no value for {column.name!r}; add it, or a 'default'.")
+        values.append(default if key is None else given[key])
     return values
 
 

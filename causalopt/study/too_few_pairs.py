@@ -90,7 +90,7 @@ def blocking_table(graph: MatchGraph, side: str = "treated") -> pd.DataFrame:
         ]
         sets.sort(key=lambda pair: (len(pair[1]) - len(pair[0]), int(pair[0][0])))
         rows += [_row(mine[a], theirs[b]) for a, b in sets if len(a) > len(b)]
-    names = ["units", "partners", "left out", side, f"{_opposite(side)} partners"]
+    names = ["units", "partners", "left out", side, f"{'control' if side == 'treated' else 'treated'} partners"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -166,10 +166,6 @@ def _explanation(graph: MatchGraph, side: str, asked: int) -> pd.DataFrame:
     table = blocking_table(graph, side)
     table.attrs.update(asked=asked, largest=graph.largest, legend=LEGEND)
     return table
-
-
-def _opposite(side: str) -> str:
-    return "control" if side == "treated" else "treated"
 
 
 def _ends(graph: MatchGraph, side: str) -> tuple[Ints, Ints, int, int]:

@@ -85,10 +85,10 @@ def smallest_extra(
 def estimability(study: FactorialStudy) -> pd.DataFrame:
     """Return the table of `FactorialBalanceProblem.estimability`."""
     table = study.identification()
-    extra = []
-    for effect, weight in study.contrasts.items():
-        extra.append(np.nan if weight is None else smallest_extra(study, {effect: weight}))
-    table["extra tolerance"] = extra
+    table["extra tolerance"] = [
+        np.nan if weight is None else smallest_extra(study, {effect: weight})
+        for effect, weight in study.contrasts.items()
+    ]
     table["estimable"] = table["identified"] & (table["extra tolerance"] == 0)
     return table
 

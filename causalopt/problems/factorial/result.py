@@ -59,12 +59,8 @@ class FactorialResult(Result):
 
     def _of(self, s: WeightSet) -> Floats:
         """Return the weights of a set's members, cell after cell."""
-        if self.study.separate:
-            column = self.study.sets.index(s)
-            values: Floats = self.weights.to_numpy()[s.members, column]
-        else:
-            values = self.weights.to_numpy()[s.members]
-        return values
+        values: Floats = self.weights.to_numpy()[s.members]
+        return values[:, self.study.sets.index(s)] if self.study.separate else values
 
     # ---- diagnostics ----
 
@@ -109,8 +105,7 @@ class FactorialResult(Result):
         the other factors, with what they are over all cells. `smd before` and `smd after` are in the unit of the
         tolerance: the standard deviation in the whole sample, or the raw contrast of a factor.
         """
-        frames = [self._balance_of(s) for s in self.study.sets]
-        return pd.concat(frames)
+        return pd.concat([self._balance_of(s) for s in self.study.sets])
 
     def _balance_of(self, s: WeightSet) -> pd.DataFrame:
         study, factors = self.study, self.study.factors
@@ -181,7 +176,7 @@ class FactorialResult(Result):
         """
         if variance not in VARIANCES:
             raise DataError(unknown_name("variance", str(variance), VARIANCES))
-        y = self._outcome(outcome)
+        y = read_outcome(outcome, self.weights.index, self.data)
         answers: dict[str, tuple[float, float]] = {}
         for s in self.study.sets:
             sample = self._sample(s, y, self.study.model)
@@ -212,7 +207,7 @@ class FactorialResult(Result):
             Confidence level.
         """
         study = self.study
-        y = self._outcome(outcome)
+        y = read_outcome(outcome, self.weights.index, self.data)
         everything = study.everything
         sample = self._sample(everything, y, study.model)
         tables = {
@@ -249,9 +244,6 @@ class FactorialResult(Result):
             contrasts={factors.label(effect): weight for effect, weight in s.effects.items()},
             factors=factors.size,
         )
-
-    def _outcome(self, outcome: Any) -> Floats:
-        return read_outcome(outcome, self.weights.index, self.data)
 
     # ---- words and pictures ----
 
