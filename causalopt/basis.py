@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats
 from causalopt.solving.options import unknown_name
 
@@ -94,7 +95,8 @@ def moments(order: int = 2, names: Sequence[str] | None = None) -> Term:
     """
     if order < 2:
         raise DataError(
-            f"moments: order is {order}; the covariates themselves are balanced already, so 2 is the least."
+            f"{argument('moments')}: order is {order}; the covariates themselves are balanced already, so 2 is the "
+            "least."
         )
 
     def term(columns: Mapping[str, Column]) -> Iterable[Column]:
@@ -167,7 +169,9 @@ def quantiles(probabilities: npt.ArrayLike = (0.25, 0.5, 0.75), names: Sequence[
     """
     levels = np.atleast_1d(np.asarray(probabilities, dtype=float))
     if not ((levels > 0) & (levels < 1)).all():
-        raise DataError(f"quantiles: probabilities must lie strictly between 0 and 1, not {levels.tolist()}.")
+        raise DataError(
+            f"{argument('quantiles')}: probabilities must lie strictly between 0 and 1, not {levels.tolist()}."
+        )
 
     def term(columns: Mapping[str, Column]) -> Iterable[Column]:
         for column in _numeric(columns, names):
@@ -298,8 +302,9 @@ def expand(columns: Sequence[Column], basis: Iterable[Term]) -> list[Column]:
     for term in terms:
         if not callable(term):
             raise DataError(
-                f"basis holds {term!r}, which is no term: basis= takes a list of those that the functions of "
-                "causalopt.basis make, such as basis=[causalopt.basis.moments(), causalopt.basis.interactions()]."
+                f"{argument('basis')} holds {term!r}, which is no term: {argument('basis', assigned=True)} takes a "
+                "list of those that the functions of causalopt.basis make, such as "
+                f"{argument('basis', assigned=True)}[causalopt.basis.moments(), causalopt.basis.interactions()]."
             )
     by_name = {column.name: column for column in columns}
     expanded = dict(by_name)

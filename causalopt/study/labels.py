@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,17 @@ from causalopt.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def plain(value: Any) -> Any:
+    """Return a value, a NumPy scalar as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def listed(labels: Iterable[Any], shown: int = 6) -> str:
+    """Return labels in a phrase, the first few of many."""
+    names = [str(label) for label in labels]
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 def row_labels(values: Any) -> pd.Index | None:
@@ -58,8 +70,7 @@ def refuse_other_labels(labels: pd.Index | None, index: pd.Index, what: str, oth
     lacking = next((label for label in index if label not in known), None)
     example = ""
     if lacking is not None:
-        shown = lacking.item() if isinstance(lacking, np.generic) else lacking
-        example = f" ({shown!r} is among those of {other} alone)"
+        example = f" ({plain(lacking)!r} is among those of {other} alone)"
     raise DataError(
         f"{what} and {other} have different row labels{example}; align them first, with .loc[...] or .reindex(...)."
     )

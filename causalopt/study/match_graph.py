@@ -8,7 +8,6 @@ all controls is ever made.
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -19,14 +18,24 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from causalopt.errors import DataError
-from causalopt.modeling.program import Bools, Floats, Ints
-from causalopt.study.reading import refuse_rows, require_columns
+from causalopt.messages import argument
+from causalopt.modeling.program import Floats, Ints
+from causalopt.study.match_keys import caliper_column, check_columns, strata, treated_and_control
+from causalopt.study.reading import refuse_rows
 
 #: Pairs beyond which a graph is refused: 100 million take 1.6 GB.
 MOST_PAIRS = 100_000_000
 
 #: Candidate pairs tested at once.
 CHUNK = 1 << 20
+
+
+def connected(i: Ints, j: Ints, rows: int, columns: int) -> Ints:
+    """Return the number of the connected component of each row, then of each column, that pairs (i, j) join."""
+    ones = np.ones(len(i), dtype=np.int8)
+    graph = sp.csr_matrix((ones, (i, rows + j)), shape=(rows + columns, rows + columns))
+    numbers: Ints = csgraph.connected_components(graph, directed=False)[1]
+    return numbers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,9 +169,7 @@ class MatchGraph:
     @cached_property
     def component(self) -> Ints:
         """For each pair, the number (0, 1, ...) of the connected component that it belongs to."""
-        t, c = len(self.treated), len(self.control)
-        graph = sp.csr_matrix((np.ones(self.n_pairs, dtype=np.int8), (self.i, t + self.j)), shape=(t + c, t + c))
-        _, labels = csgraph.connected_components(graph, directed=False)
+        labels = connected(self.i, self.j, len(self.treated), len(self.control))
         numbers: Ints = np.unique(labels[self.i], return_inverse=True)[1].astype(np.int64)
         return numbers
 
@@ -191,16 +198,9 @@ class MatchGraph:
 
     def degrees(self) -> pd.DataFrame:
         """Return how many units of either group have how many possible partners (0, 1, 2, ...)."""
-        of_treated = np.bincount(np.bincount(self.i, minlength=len(self.treated)))
-        of_control = np.bincount(np.bincount(self.j, minlength=len(self.control)))
-        size = max(len(of_treated), len(of_control))
-        table = pd.DataFrame(
-            {
-                "treated": np.pad(of_treated, (0, size - len(of_treated))),
-                "control": np.pad(of_control, (0, size - len(of_control))),
-            },
-            index=pd.RangeIndex(size, name="possible partners"),
-        )
+        ends = {"treated": (self.i, self.treated), "control": (self.j, self.control)}
+        counts = {name: pd.Series(np.bincount(np.bincount(i, minlength=len(all_)))) for name, (i, all_) in ends.items()}
+        table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("possible partners")
         return table[(table > 0).any(axis=1)]
 
     def summary(self) -> str:
@@ -259,36 +259,30 @@ def match_graph(
     """
     exact = [exact] if isinstance(exact, str) else list(exact)
     calipers = read_calipers(calipers)
-    _check_columns(df, treatment, exact, calipers)
-    is_treated, is_control = _groups(df[treatment], treated, control)
+    check_columns(df, treatment, exact, calipers)
+    is_treated, is_control = treated_and_control(df[treatment], treated, control)
     rows_t, rows_c = np.flatnonzero(is_treated), np.flatnonzero(is_control)
-    stratum = _strata(df, exact, is_treated | is_control)
-    values = {name: _caliper_column(df, name, rounding, is_treated | is_control) for name in calipers}
+    stratum = strata(df, exact, is_treated | is_control)
+    values = {name: caliper_column(df, name, rounding, is_treated | is_control) for name in calipers}
+    windows = [_Window.of(values[name], stratum, rows_t, rows_c, float(caliper)) for name, caliper in calipers.items()]
     order = rows_c[np.argsort(stratum[rows_c], kind="stable")]
-    best = None
-    for name, caliper in calipers.items():
-        window = _Window.of(values[name], stratum, rows_t, rows_c, float(caliper))
-        if best is None or window.total < best.total:
-            best = window
-    window = best or _Window.whole(stratum, rows_t, order)
+    window = min(windows, key=lambda w: w.total) if windows else _Window.whole(stratum, rows_t, order)
     position = np.zeros(len(df), dtype=np.int64)
     position[rows_c] = np.arange(len(rows_c))
-    found_i, found_j = [], []
+    pairs = [(np.zeros(0, dtype=np.int64),) * 2]
     found = 0
     for k, candidate in window.chunks():
         keep = np.ones(len(k), dtype=bool)
         for name, caliper in calipers.items():
             x = values[name]
             keep &= np.abs(x[rows_t[k]] - x[candidate]) <= caliper
-        found_i.append(k[keep])
-        found_j.append(position[candidate[keep]])
-        found += len(found_i[-1])
+        pairs.append((k[keep], position[candidate[keep]]))
+        found += len(pairs[-1][0])
         if found > MOST_PAIRS:
             raise DataError(
                 f"The match graph has more than {MOST_PAIRS:,} pairs; use further exact keys or smaller calipers."
             )
-    i = np.concatenate(found_i) if found_i else np.zeros(0, dtype=np.int64)
-    j = np.concatenate(found_j) if found_j else np.zeros(0, dtype=np.int64)
+    i, j = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
     return MatchGraph._sorted(df.index[rows_t], df.index[rows_c], i, j)
 
 
@@ -370,81 +364,8 @@ def read_calipers(calipers: Any) -> dict[Any, Any]:
     """Return the calipers by column; raise `DataError` where they are not by column."""
     if calipers is not None and not isinstance(calipers, Mapping | pd.Series):
         column = next(iter(calipers), None) if isinstance(calipers, list | tuple) else calipers
-        example = repr(column) if isinstance(column, str) else "'age'"
+        example = argument("calipers", {column if isinstance(column, str) else "age": 5})
         raise DataError(
-            f"calipers is {calipers!r}; each column needs its largest difference, such as calipers={{{example}: 5}}."
+            f"{argument('calipers')} is {calipers!r}; each column needs its largest difference, such as {example}."
         )
     return {} if calipers is None else dict(calipers)
-
-
-def _check_columns(df: pd.DataFrame, treatment: str, exact: Sequence[str], calipers: Mapping[str, Any]) -> None:
-    require_columns(df, (treatment, *exact, *calipers))
-    for name in (*exact, *calipers):
-        if name == treatment:
-            raise DataError(f"The treatment {treatment!r} is also a matching covariate; take it out of them.")
-    repeated = df.index[df.index.duplicated()]
-    if len(repeated):
-        raise DataError(
-            f"Row label {repeated[0]!r} occurs more than once ({len(repeated)} repeated rows in all); use "
-            "df.reset_index(drop=True) first."
-        )
-    for name, caliper in calipers.items():
-        if not (isinstance(caliper, int | float | np.number) and not isinstance(caliper, bool) and caliper >= 0):
-            raise DataError(f"The caliper for {name!r} is {caliper!r}; it must be a number, zero or positive.")
-
-
-def _groups(column: pd.Series, treated: Any, control: Any) -> tuple[Bools, Bools]:
-    name = column.name
-    refuse_rows(column.isna().to_numpy(), column.index, f"Treatment {name!r} has missing values")
-    levels = [v.item() if isinstance(v, np.generic) else v for v in column.unique()]
-    for what, value in (("treated", treated), ("control", control)):
-        if value is not None and value not in levels:
-            raise DataError(f"{what}={value!r} is not a value of the treatment {name!r}, which takes {levels[:10]}.")
-    if treated is not None and control is not None:
-        if treated == control:
-            raise DataError(f"treated= and control= are both {treated!r}.")
-        return (column == treated).to_numpy(), (column == control).to_numpy()
-    if len(levels) == 1:
-        raise DataError(f"Treatment {name!r} is {levels[0]!r} in every row: the other group is empty.")
-    if len(levels) != 2:
-        raise DataError(
-            f"Treatment {name!r} takes {len(levels)} values ({levels[:5]}); say which are compared: treated=, control=."
-        )
-    if treated is None and control is None:
-        if not all(isinstance(v, numbers.Real) for v in levels):
-            first, second = sorted(levels, key=str)
-            raise DataError(f"Which of {first!r} and {second!r} is treated? Say treated={second!r}.")
-        treated = max(levels)
-    if treated is None:
-        treated = next(v for v in levels if v != control)
-    is_treated = (column == treated).to_numpy()
-    return is_treated, ~is_treated
-
-
-def _strata(df: pd.DataFrame, exact: Sequence[str], used: Bools) -> Ints:
-    if not exact:
-        return np.zeros(len(df), dtype=np.int64)
-    for name in exact:
-        refuse_rows(df[name].isna().to_numpy() & used, df.index, f"Exact key {name!r} has missing values")
-    numbers: Ints = np.zeros(len(df), dtype=np.int64)
-    for name in exact:
-        codes, levels = pd.factorize(df[name])
-        _, numbers = np.unique(numbers * max(len(levels), 1) + codes, return_inverse=True)
-    return numbers.astype(np.int64)
-
-
-def _caliper_column(df: pd.DataFrame, name: str, rounding: Any, used: Bools) -> Floats:
-    column = df[name]
-    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-        raise DataError(
-            f"Caliper column {name!r} is not numeric (its type is {column.dtype}); match it exactly: exact=[{name!r}]."
-        )
-    values: Floats = column.to_numpy(dtype=float, na_value=np.nan)
-    refuse_rows(~np.isfinite(values) & used, df.index, f"Caliper column {name!r} has missing or infinite values")
-    decimals = rounding.get(name) if isinstance(rounding, Mapping) else rounding
-    if decimals is None:
-        return values
-    if not isinstance(decimals, numbers.Integral) or isinstance(decimals, bool):
-        raise DataError(f"rounding for {name!r} is {decimals!r}; it must be a whole number of decimals.")
-    rounded: Floats = np.round(values, int(decimals))
-    return rounded

@@ -8,6 +8,7 @@ import numpy as np
 
 from causalopt.basis import Column
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Ints
 
 #: A standard deviation below this, relative to the largest value, is rounding of a constant.
@@ -71,8 +72,8 @@ class Moments:
         if unit == "target":
             if isinstance(self.reference, np.ndarray):
                 raise DataError(
-                    "scale='target' needs the target's standard deviations, but only its means were given. "
-                    "Use scale='group', 'pooled' or 'raw', or give the target as a DataFrame."
+                    f"{argument('scale', 'target')} needs the target's standard deviations, but only its means were "
+                    f"given. Use {argument('scale', 'group')}, 'pooled' or 'raw', or give the target as a DataFrame."
                 )
             if self.reference is not None:
                 return mean_and_sd(self.reference[[c.name for c in self.columns].index(column.name)], None)[1]
@@ -81,7 +82,7 @@ class Moments:
             return self._mean_and_sd(values, code)[1]
         if unit == "treated":
             if self.treated_code is None:
-                raise DataError("scale='treated' needs a two-valued treatment.")
+                raise DataError(f"{argument('scale', 'treated')} needs a two-valued treatment.")
             return self._mean_and_sd(values, self.treated_code)[1]
         sds = [self._mean_and_sd(values, k)[1] for k in range(self.n_levels)]
         return float(np.sqrt(np.mean(np.square(sds))))
@@ -89,18 +90,23 @@ class Moments:
     def units(self, scales: Sequence[str], columns: Sequence[Column], code: int) -> Floats:
         """Return the length of the tolerance's unit by column, for the group with this code."""
         units = np.array([self.sd_of(c, unit, code) for c, unit in zip(columns, scales, strict=True)])
-        for factor in {c.factor for c in columns if c.factor is not None}:
-            levels = [p for p, c in enumerate(columns) if c.factor == factor]
-            units[levels] = np.sqrt(np.mean(units[levels] ** 2))
+        share_among_levels(units, columns)
         for p, column in enumerate(columns):
             noise = 0.0 if scales[p] == "raw" else CONSTANT * float(np.abs(column.values).max())
             if not units[p] > noise:
                 raise DataError(
-                    f"Covariate {column.name!r} does not vary in the population that scale={scales[p]!r} refers to, so "
-                    f"a tolerance in its standard deviations means nothing. Use scale={{{column.name!r}: 'raw'}} or "
-                    "'pooled', or leave it out."
+                    f"Covariate {column.name!r} does not vary in the population that {argument('scale', scales[p])} "
+                    "refers to, so a tolerance in its standard deviations means nothing. Use "
+                    f"{argument('scale', {column.name: 'raw'})} or 'pooled', or leave it out."
                 )
         return units
+
+
+def share_among_levels(units: Floats, columns: Sequence[Column]) -> None:
+    """Give the levels of each category one unit, the root mean square of theirs."""
+    for factor in {c.factor for c in columns if c.factor is not None}:
+        levels = [p for p, c in enumerate(columns) if c.factor == factor]
+        units[levels] = np.sqrt(np.mean(units[levels] ** 2))
 
 
 def mean_and_sd(values: Floats, weights: Floats | None) -> tuple[float, float]:

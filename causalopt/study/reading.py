@@ -12,9 +12,10 @@ import pandas as pd
 
 from causalopt.basis import Column
 from causalopt.errors import DataError
+from causalopt.messages import Message, argument, in_python
 from causalopt.modeling.program import Floats, Ints
 from causalopt.solving.options import unknown_name
-from causalopt.study.labels import refuse_other_labels, row_labels
+from causalopt.study.labels import plain, refuse_other_labels, row_labels
 
 #: More distinct treatment values than this look like a continuous treatment.
 MOST_GROUPS = 20
@@ -36,7 +37,7 @@ def require_columns(data: Any, names: Iterable[Any]) -> None:
 
 def shown_label(label: Any) -> str:
     """Write a row label for people: 0 rather than np.int64(0)."""
-    return repr(label.item() if isinstance(label, np.generic) else label)
+    return repr(plain(label))
 
 
 def row_position(index: pd.Index, label: Any) -> int:
@@ -60,17 +61,31 @@ def as_frame(covariates: Any) -> pd.DataFrame:
     if not isinstance(covariates, pd.DataFrame):
         array = np.asarray(covariates)
         if array.ndim != 2:
-            raise DataError(f"covariates must be a DataFrame or a two-dimensional array; its shape is {array.shape}.")
+            raise DataError(
+                f"{argument('covariates')} must be a DataFrame or a two-dimensional array; its shape is {array.shape}."
+            )
         covariates = pd.DataFrame(array, columns=[f"x{j}" for j in range(array.shape[1])])
     if len(covariates) == 0:
         raise DataError("The covariates have no rows.")
-    repeated = covariates.index[covariates.index.duplicated()]
+    refuse_repeated(covariates.index, ", so that weights could not be told apart. Use")
+    return covariates
+
+
+def refuse_repeated(index: pd.Index, consequence: str = "; use") -> None:
+    """Raise `DataError` naming the first row label that occurs more than once."""
+    repeated = index[index.duplicated()]
     if len(repeated):
         raise DataError(
-            f"Row label {shown_label(repeated[0])} occurs more than once ({len(repeated)} repeated rows in all), so "
-            "that weights could not be told apart. Use df.reset_index(drop=True) first."
+            f"Row label {shown_label(repeated[0])} occurs more than once ({len(repeated)} repeated rows in "
+            f"all){consequence} df.reset_index(drop=True) first."
         )
-    return covariates
+
+
+def refuse_negative(value: Any, what: str, finite: bool = False) -> None:
+    """Raise `DataError` unless a value is a number, zero or positive, and finite where that is asked for."""
+    usable = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (usable and value >= 0 and (np.isfinite(value) or not finite)):
+        raise DataError(f"{what} is {value!r}; it must be a number, zero or positive.")
 
 
 def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
@@ -97,10 +112,11 @@ def read_covariates(frame: Any, what: str = "covariates") -> list[Column]:
                 columns.append(Column(f"{name}[{level}]", (name,), indicator, factor=name))
             continue
         if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_complex_dtype(series.dtype):
+            column = in_python(f"df[{name!r}]", repr(name))
             raise DataError(
                 f"Column {name!r} of the {what} is not numeric (its type is {series.dtype}, its first value "
-                f"{series.iloc[0]!r}). Convert it to numbers, pd.to_numeric(df[{name!r}]), or to a category, "
-                f"df[{name!r}].astype('category')."
+                f"{series.iloc[0]!r}). Convert it to numbers, pd.to_numeric({column}), or to a category, "
+                f"{column}.astype('category')."
             )
         extension = not isinstance(series.dtype, np.dtype)
         values = series.to_numpy(dtype=float, na_value=np.nan) if extension else series.to_numpy(dtype=float)
@@ -132,7 +148,7 @@ def read_treatment(
         if estimand == TWO_ARMS:
             raise DataError("A treatment is needed: one value a unit.")
         if estimand != "population":
-            raise DataError(f"estimand={estimand!r} needs a treatment.")
+            raise DataError(f"{argument('estimand', estimand)} needs a treatment.")
         return np.zeros(len(index), dtype=np.int64), ["all"]
     series = treatment if isinstance(treatment, pd.Series) else pd.Series(np.asarray(treatment))
     if len(series) != len(index):
@@ -141,7 +157,7 @@ def read_treatment(
     name = "The treatment" if series.name is None else f"Treatment {series.name!r}"
     refuse_rows(series.isna().to_numpy(), index, f"{name} has missing values")
     codes, levels = pd.factorize(series, sort=True)
-    found = [level.item() if isinstance(level, np.generic) else level for level in levels]
+    found = [plain(level) for level in levels]
     if len(found) == 1:
         raise DataError(f"{name} is {found[0]!r} in every row: the other group is empty.")
     shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
@@ -151,7 +167,8 @@ def read_treatment(
             f"{found[0]!r} and {found[1]!r}, in a design of these units."
         )
     if estimand in ("ATT", "ATC") and len(found) != 2 and not (estimand == "ATT" and treated is not None):
-        advice = " For the ATT of one of several groups, name it: treated=." if estimand == "ATT" else ""
+        several = f" For the ATT of one of several groups, name it: {argument('treated', assigned=True)}."
+        advice = several if estimand == "ATT" else ""
         raise DataError(f"{name} must take two values for {estimand}; it takes {len(found)}: {shown}.{advice}")
     if len(found) > MOST_GROUPS:
         raise DataError(f"{name} takes {len(found)} values; a treatment with at most {MOST_GROUPS} groups is needed.")
@@ -162,21 +179,26 @@ def treated_code(levels: Sequence[Any], treated: Any, estimand: str) -> int | No
     """Return the number of the treated group, or None; of 0 and 1, or false and true, the latter is treated."""
     if treated is not None:
         if treated not in levels:
-            raise DataError(f"treated={treated!r} is not a value of the treatment, which takes {list(levels)}.")
+            raise DataError(
+                f"{argument('treated', treated)} is not a value of the treatment, which takes {list(levels)}."
+            )
         return levels.index(treated)
     if len(levels) != 2:
         return None
     if list(levels) != [0, 1]:
         if estimand in ("ATT", "ATC"):
-            raise DataError(f"Which of {levels[0]!r} and {levels[1]!r} is treated? Say treated={levels[1]!r}.")
+            raise DataError(
+                f"Which of {levels[0]!r} and {levels[1]!r} is treated? Say {argument('treated', levels[1])}."
+            )
         return None
     return 1
 
 
 def read_weights(weights: Any, index: pd.Index, name: str) -> Floats | None:
-    """Return positive weights by row, or None."""
+    """Return positive weights by row, or None; `name` is that of the argument."""
     if weights is None:
         return None
+    name = argument(Message(name))
     refuse_other_labels(row_labels(weights), index, name, "covariates")
     values = np.asarray(weights, dtype=float)
     if values.shape != (len(index),):
@@ -186,25 +208,23 @@ def read_weights(weights: Any, index: pd.Index, name: str) -> Floats | None:
 
 
 def spread_by_name(given: Any, columns: Sequence[Column], what: str, default: Any = None) -> list[Any]:
-    """Spread a single value, or a mapping by covariate, column, or factor name, over all columns."""
+    """Spread a single value, or a mapping by covariate, column, or factor name, over all columns.
+
+    `what` is the name of the argument.
+    """
     if not isinstance(given, Mapping):
-        values = [given] * len(columns)
-    else:
-        known = {c.name for c in columns} | {s for c in columns for s in c.sources} | {"default"}
-        for name in given:
-            if name not in known:
-                raise DataError(unknown_name(f"covariate in {what}", str(name), known))
-        values = []
-        for column in columns:
-            single = column.sources[0] if len(column.sources) == 1 else None
-            for key in (column.name, single, "default"):
-                if key in given:
-                    values.append(given[key])
-                    break
-            else:
-                if default is None:
-                    raise DataError(f"{what} names no value for {column.name!r}; add it, or a 'default'.")
-                values.append(default)
+        return [given] * len(columns)
+    known = {c.name for c in columns} | {s for c in columns for s in c.sources} | {"default"}
+    for name in given:
+        if name not in known:
+            raise DataError(unknown_name(f"covariate in {what}", str(name), known))
+    values = []
+    for column in columns:
+        single = column.sources[0] if len(column.sources) == 1 else column.name
+        key = next((key for key in (column.name, single, "default") if key in given), None)
+        if key is None and default is None:
+            raise DataError(f"{argument(Message(what))} names no value for {column.name!r}; add it, or a 'default'.")
+        values.append(default if key is None else given[key])
     return values
 
 
@@ -216,7 +236,8 @@ def read_numbers(values: Any, name: str) -> Floats:
         words = array.flat[0]
     if words is not None:
         raise DataError(
-            f"{name} is not numeric (it holds {str(words)!r}). Convert it to numbers first, with pd.to_numeric."
+            f"{name} is not numeric (it holds {str(words)!r}). Convert it to numbers "
+            f"first{in_python(', with pd.to_numeric')}."
         )
     try:
         return np.asarray(values, dtype=float)

@@ -7,19 +7,18 @@ how many units the largest matching leaves out, R proves that it is the largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from scipy.sparse import csgraph
 
 from causalopt.errors import DataError, InfeasibleError
 from causalopt.modeling.program import Bools, Ints
 from causalopt.solving.words import plural
-from causalopt.study.match_graph import MatchGraph, match_graph
+from causalopt.study.labels import listed
+from causalopt.study.match_graph import MatchGraph, connected, match_graph
 
 #: What the columns of the explanation say.
 LEGEND = {
@@ -27,9 +26,6 @@ LEGEND = {
     "partners": "how many partners they have among them",
     "left out": "how many of them no matching can use",
 }
-
-#: Labels that a table or message shows of a set of units.
-SHOWN = 6
 
 
 def deficient_units(graph: MatchGraph, side: str = "treated") -> tuple[Bools, Bools]:
@@ -79,10 +75,7 @@ def blocking_table(graph: MatchGraph, side: str = "treated") -> pd.DataFrame:
     i, j, own, other = _ends(graph, side)
     deficient, partners = deficient_units(graph, side)
     inside = deficient[i]
-    links = sp.csr_matrix(
-        (np.ones(int(inside.sum()), dtype=np.int8), (i[inside], own + j[inside])), shape=(own + other,) * 2
-    )
-    _, component = csgraph.connected_components(links, directed=False)
+    component = connected(i[inside], j[inside], own, other)
     alone = deficient & (np.bincount(i, minlength=own) == 0)
     mine, theirs = (graph.treated, graph.control) if side == "treated" else (graph.control, graph.treated)
     members = np.flatnonzero(deficient & ~alone)
@@ -97,7 +90,7 @@ def blocking_table(graph: MatchGraph, side: str = "treated") -> pd.DataFrame:
         ]
         sets.sort(key=lambda pair: (len(pair[1]) - len(pair[0]), int(pair[0][0])))
         rows += [_row(mine[a], theirs[b]) for a, b in sets if len(a) > len(b)]
-    names = ["units", "partners", "left out", side, f"{_opposite(side)} partners"]
+    names = ["units", "partners", "left out", side, f"{'control' if side == 'treated' else 'treated'} partners"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -139,7 +132,9 @@ def with_conditions(
     That table has, for each condition left out alone, the largest n (missing where the graph is then too large) and how
     many treated units are still without a partner. It takes a match graph for each, when it is looked at.
     """
-    return InfeasibleError(str(error), partial(_add_conditions, error, df, treatment, list(exact), calipers, options))
+    return InfeasibleError(
+        error.message, partial(_add_conditions, error, df, treatment, list(exact), calipers, options)
+    )
 
 
 def _add_conditions(
@@ -173,10 +168,6 @@ def _explanation(graph: MatchGraph, side: str, asked: int) -> pd.DataFrame:
     return table
 
 
-def _opposite(side: str) -> str:
-    return "control" if side == "treated" else "treated"
-
-
 def _ends(graph: MatchGraph, side: str) -> tuple[Ints, Ints, int, int]:
     if side == "treated":
         return graph.i, graph.j, len(graph.treated), len(graph.control)
@@ -190,9 +181,3 @@ def _grouped(numbers: Ints, count: int) -> list[Ints]:
 
 def _row(units: pd.Index, partners: pd.Index) -> tuple[Any, ...]:
     return len(units), len(partners), len(units) - len(partners), listed(units), listed(partners)
-
-
-def listed(labels: Iterable[Any], shown: int = SHOWN) -> str:
-    """Return labels in a phrase, the first few of many."""
-    names = [str(label) for label in labels]
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")

@@ -251,7 +251,8 @@ def test_factorial_tolerances_are_those_of_bisection_by_effect_and_function():
 
     assert table.loc["a", "u alone"] == pytest.approx(bisected(possible, 0.0, 5.0, 25), abs=1e-5)
     both = table.attrs["all effects"]
-    assert both["u"] == pytest.approx(smallest_extra(problem, problem.estimated, function=0)) and np.isinf(both["v"])
+    assert both["u"] == pytest.approx(smallest_extra(problem.study, problem.estimated, function=0))
+    assert np.isinf(both["v"])
 
 
 # ---- matchings ----

@@ -13,12 +13,12 @@ from causalopt.solving.words import listing, plural, rounded_down, rounded_up
 @explains(AssignmentResult)
 def words(result: AssignmentResult) -> str:
     """Return what an assignment says of itself."""
-    problem = result.problem
+    study = result.study
     rows, columns = result.unmatched
-    least = "largest" if problem.maximize else "least"
+    least = "largest" if study.maximize else "least"
     solved = (
-        f"Pairs of {least} total cost were chosen among {plural(problem.graph.n_pairs, 'allowed pair')} of "
-        f"{plural(problem.n_rows, 'row')} and {plural(problem.n_columns, 'column')}, each used at most once."
+        f"Pairs of {least} total cost were chosen among {plural(study.graph.n_pairs, 'allowed pair')} of "
+        f"{plural(study.n_rows, 'row')} and {plural(study.n_columns, 'column')}, each used at most once."
     )
     answer = (
         f"{plural(len(result.used), 'pair')} cost {result.total:.6g} in total. {plural(len(rows), 'row')} and "
@@ -37,11 +37,11 @@ def _potentials(result: AssignmentResult) -> str:
         return ""
     row, column, count = duals
     parts = []
-    for name, potential in zip(result.problem.names, (row, column), strict=True):
+    for name, potential in zip(result.study.names, (row, column), strict=True):
         if len(potential):
             at = int(np.argmax(np.abs(potential.to_numpy())))
             parts.append(f"{name} {potential.index[at]} ({potential.iloc[at]:.4g})")
-    counted, maximize = result.problem._counted, result.problem.maximize
+    counted, maximize = result.study.is_counted, result.study.maximize
     text = (
         f"A price stands behind each unit: no allowed pair costs {'more' if maximize else 'less'} than the prices of "
         f"its two units{' and that of a pair' if counted else ''} together, and the pairs chosen cost just that. The "

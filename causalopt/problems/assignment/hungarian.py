@@ -17,6 +17,7 @@ from scipy.sparse import csgraph
 
 from causalopt.algorithms.flow_simplex import FlowSession
 from causalopt.modeling.program import Floats, Ints
+from causalopt.study.match_graph import connected
 
 #: Cells of a dense matrix beyond which a component is solved sparsely.
 MOST_CELLS = 25_000_000
@@ -88,11 +89,7 @@ def solve(problem: Assignment) -> Answer:
 
 def _components(problem: Assignment) -> list[Ints]:
     """Return the positions of the pairs of each connected component."""
-    size = problem.n_rows + problem.n_columns
-    ones = np.ones(len(problem.i), dtype=np.int8)
-    graph = sp.csr_matrix((ones, (problem.i, problem.n_rows + problem.j)), shape=(size, size))
-    _, labels = csgraph.connected_components(graph, directed=False)
-    own = labels[problem.i]
+    own = connected(problem.i, problem.j, problem.n_rows, problem.n_columns)[problem.i]
     order = np.argsort(own, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(own[order])) + 1) if len(order) else []
 
@@ -198,52 +195,64 @@ def potentials(problem: Assignment, used: Ints) -> Potentials | None:
 
     Shortest paths from everywhere in the residual graph (Bellman and Ford), a whole pass over the pairs at a time.
     """
-    r, c, i, j, cost = problem.n_rows, problem.n_columns, problem.i, problem.j, problem.cost
-    scale = float(np.abs(cost).max(initial=0.0)) or 1.0
-    tolerance = 1e-13 * scale
-    by_column = np.argsort(j, kind="stable")
-    starts = np.flatnonzero(np.diff(np.concatenate([[-1], j[by_column]])))
-    present = j[by_column][starts]
-    source, sorted_cost = i[by_column], cost[by_column]
-    row, column = np.zeros(r), np.zeros(c)
-    supply = demand = 0.0  # potentials of the source of all rows and the sink of all columns
-    partner = np.full(c, -1)
-    partner[j[used]] = i[used]
-    matched = np.flatnonzero(partner >= 0)
-    price = np.zeros(c)
-    price[j[used]] = cost[used]
-    free_rows = np.ones(r, dtype=bool)
-    free_rows[i[used]] = False
-    full_rows, full_columns = problem.count == -1 and r <= c, problem.count == -1 and c <= r
-    for _ in range(2 * (r + c) + 4):
-        before = row.copy(), column.copy(), supply, demand
-        if len(source):
-            reach = np.minimum.reduceat(row[source] + sorted_cost, starts)
-            column[present] = np.minimum(column[present], reach)
-        row[partner[matched]] = np.minimum(row[partner[matched]], column[matched] - price[matched])
-        if not full_rows:  # source -> rows left out, rows used -> source
-            row[free_rows] = np.minimum(row[free_rows], supply)
-            supply = min(supply, float(row[~free_rows].min(initial=np.inf)))
-        if not full_columns:  # columns left out -> sink, sink -> columns used
-            demand = min(demand, float(column[partner < 0].min(initial=np.inf)))
-            column[matched] = np.minimum(column[matched], demand)
-        if problem.count is None:
-            supply = demand = min(supply, demand)
-        drop = max(
+    paths = _ShortestPaths(problem, used)
+    tolerance = 1e-13 * (float(np.abs(problem.cost).max(initial=0.0)) or 1.0)
+    for _ in range(2 * (problem.n_rows + problem.n_columns) + 4):
+        if paths.shorten() <= tolerance:
+            return paths.potentials()
+    return None
+
+
+class _ShortestPaths:
+    """Distances in the residual graph, which also has a source of all rows and a sink of all columns."""
+
+    def __init__(self, problem: Assignment, used: Ints) -> None:
+        r, c, i, j, cost = problem.n_rows, problem.n_columns, problem.i, problem.j, problem.cost
+        by_column = np.argsort(j, kind="stable")
+        self.starts = np.flatnonzero(np.diff(np.concatenate([[-1], j[by_column]])))
+        self.present = j[by_column][self.starts]
+        self.ends, self.cost = i[by_column], cost[by_column]
+        self.row, self.column = np.zeros(r), np.zeros(c)
+        self.source = self.sink = 0.0
+        partner, price = np.full(c, -1), np.zeros(c)
+        partner[j[used]], price[j[used]] = i[used], cost[used]
+        self.matched, self.free_columns = np.flatnonzero(partner >= 0), partner < 0
+        self.partner, self.price = partner[self.matched], price[self.matched]
+        self.free_rows = np.ones(r, dtype=bool)
+        self.free_rows[i[used]] = False
+        self.full_rows, self.full_columns = problem.count == -1 and r <= c, problem.count == -1 and c <= r
+        self.is_circulation = problem.count is None
+
+    def shorten(self) -> float:
+        """Take every step of the graph once, and return by how much a distance fell at most."""
+        row, column = self.row, self.column
+        before = row.copy(), column.copy(), self.source, self.sink
+        if len(self.ends):
+            reach = np.minimum.reduceat(row[self.ends] + self.cost, self.starts)
+            column[self.present] = np.minimum(column[self.present], reach)
+        row[self.partner] = np.minimum(row[self.partner], column[self.matched] - self.price)
+        if not self.full_rows:  # source -> rows left out, rows used -> source
+            row[self.free_rows] = np.minimum(row[self.free_rows], self.source)
+            self.source = min(self.source, float(row[~self.free_rows].min(initial=np.inf)))
+        if not self.full_columns:  # columns left out -> sink, sink -> columns used
+            self.sink = min(self.sink, float(column[self.free_columns].min(initial=np.inf)))
+            column[self.matched] = np.minimum(column[self.matched], self.sink)
+        if self.is_circulation:
+            self.source = self.sink = min(self.source, self.sink)
+        return max(
             float((before[0] - row).max(initial=0.0)),
             float((before[1] - column).max(initial=0.0)),
-            before[2] - supply,
-            before[3] - demand,
+            before[2] - self.source,
+            before[3] - self.sink,
         )
-        if drop <= tolerance:
-            break
-    else:
-        return None
-    # cost >= column - row in these potentials; those of units that may stay out are zero or less.
-    if full_rows and full_columns:
-        return Potentials(-row, column, 0.0)
-    if full_rows:
-        return Potentials(demand - row, np.minimum(column - demand, 0.0), 0.0)
-    if full_columns:
-        return Potentials(np.minimum(supply - row, 0.0), column - supply, 0.0)
-    return Potentials(np.minimum(supply - row, 0.0), np.minimum(column - demand, 0.0), demand - supply)
+
+    def potentials(self) -> Potentials:
+        """Return the multipliers: cost >= column - row in distances; of units that may stay out, zero or less."""
+        row, column, count = self.source - self.row, self.column - self.sink, self.sink - self.source
+        if self.full_rows and self.full_columns:
+            return Potentials(-self.row, self.column, 0.0)
+        if self.full_rows:
+            return Potentials(self.sink - self.row, np.minimum(column, 0.0), 0.0)
+        if self.full_columns:
+            return Potentials(np.minimum(row, 0.0), self.column - self.source, 0.0)
+        return Potentials(np.minimum(row, 0.0), np.minimum(column, 0.0), count)

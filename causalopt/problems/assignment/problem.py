@@ -5,25 +5,25 @@ Kuhn (1955), The Hungarian method for the assignment problem, Naval Research Log
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
+from causalopt import modeling
 from causalopt.errors import DataError, InfeasibleError, VerificationError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, ProblemClass, Program
 from causalopt.problems.assignment import hungarian, network_simplex
-from causalopt.problems.assignment.data import read_costs
+from causalopt.problems.assignment.data import read_study
 from causalopt.problems.assignment.result import AssignmentResult
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
-from causalopt.study.match_graph import MatchGraph
 from causalopt.study.reading import require_position
+from causalopt.study.too_few_pairs import too_few_pairs
 from causalopt.verifying.claims import Reason, Solution, Termination
 
 
@@ -82,76 +82,35 @@ class AssignmentProblem(Problem):
         maximize: bool = False,
     ) -> None:
         began = perf_counter()
-        self.graph: MatchGraph
-        self.cost: Floats
-        self.graph, self.cost, self.names = read_costs(cost, pairs, maximize)
-        self.maximize = bool(maximize)
-        self.cardinality = "full" if cardinality is None else cardinality
-        if isinstance(self.cardinality, str):
-            if self.cardinality not in ("full", "largest", "any"):
-                raise DataError(
-                    f"cardinality is {cardinality!r}; it must be a whole number, 'full', 'largest' or 'any'."
-                )
-        elif isinstance(self.cardinality, bool) or not isinstance(self.cardinality, numbers.Integral):
-            raise DataError(f"cardinality is {cardinality!r}; it must be a whole number, 'full', 'largest' or 'any'.")
-        elif self.cardinality < 0:
-            raise DataError(f"cardinality is {cardinality}; a number of pairs cannot be negative.")
+        self.study = study = read_study(cost, pairs, cardinality, maximize)
+        self.graph, self.cost, self.names = study.graph, study.cost, study.names
+        self.maximize, self.cardinality = study.maximize, study.cardinality
         self.data_seconds = perf_counter() - began
 
     @property
     def n_rows(self) -> int:
         """Number of rows of the cost matrix."""
-        return len(self.graph.treated)
+        return self.study.n_rows
 
     @property
     def n_columns(self) -> int:
         """Number of its columns."""
-        return len(self.graph.control)
+        return self.study.n_columns
 
     @property
     def n_pairs(self) -> int | None:
         """How many pairs are to be formed, None for as many as pay."""
-        if self.cardinality == "any":
-            return None
-        if self.cardinality == "full":
-            return min(self.n_rows, self.n_columns)
-        return self.graph.largest if self.cardinality == "largest" else int(self.cardinality)
-
-    @cached_property
-    def _counted(self) -> bool:
-        """Whether the number of pairs is a row of its own."""
-        return self.cardinality not in ("full", "any")
-
-    def _rows(self) -> tuple[Any, Floats, Floats]:
-        """Return the matrix of the constraints, and their bounds."""
-        graph, m, r, c = self.graph, self.graph.n_pairs, self.n_rows, self.n_columns
-        ends = [graph.i, r + graph.j]
-        lower, upper = np.full(r + c, -np.inf), np.ones(r + c)
-        if self.cardinality == "full":  # the smaller side is used up
-            if r <= c:
-                lower[:r] = 1.0
-            if c <= r:
-                lower[r:] = 1.0
-        if self._counted:
-            ends.append(np.full(m, r + c))
-            n = float(self.n_pairs or 0)
-            lower, upper = np.append(lower, n), np.append(upper, n)
-        columns = np.tile(np.arange(m), len(ends))
-        matrix = sp.csr_matrix((np.ones(len(columns)), (np.concatenate(ends), columns)), shape=(len(lower), m))
-        return matrix, lower, upper
+        return self.study.n_pairs
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.components import ArrayConstraint, ArrayVar
-
-        block.pairs = ArrayVar(0.0, 1.0, n=self.graph.n_pairs)
-        block.usage = ArrayConstraint(block.pairs, *self._rows())
-        return {"x": block.pairs, "linear": self.cost}, pyo.maximize if self.maximize else pyo.minimize
+        block.pairs = modeling.ArrayVar(0.0, 1.0, n=self.graph.n_pairs)
+        block.usage = modeling.ArrayConstraint(block.pairs, *self.study.rows())
+        sense = modeling.pyo.maximize if self.maximize else modeling.pyo.minimize
+        return {"x": block.pairs, "linear": self.cost}, sense
 
     def direct_program(self, formulation: str) -> Program:
         """Return the arrays that `build` compiles to."""
-        return Program.from_arrays(self.cost, *self._rows(), 0.0, 1.0, maximize=self.maximize)
+        return Program.from_arrays(self.cost, *self.study.rows(), 0.0, 1.0, maximize=self.maximize)
 
     def index(self, row: Any, column: Any) -> int:
         """Return the position of a pair, given by labels, among the model's variables.
@@ -239,8 +198,6 @@ class AssignmentProblem(Problem):
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error that names the largest number of pairs, and the units that have too few partners."""
-        from causalopt.study.too_few_pairs import too_few_pairs
-
         largest, graph = self.graph.largest, self.graph
         asked = self.n_pairs or 0
         rows_first = self.n_rows <= self.n_columns
@@ -256,8 +213,9 @@ class AssignmentProblem(Problem):
         return too_few_pairs(
             asked,
             graph,
-            f"There are no {asked:,} pairs: the largest n is {largest:,}.{alone}{{blocks}} Take cardinality={largest} "
-            "or fewer (cardinality='largest'), or allow more pairs. See the error's explanation.",
+            f"There are no {asked:,} pairs: the largest n is {largest:,}.{alone}{{blocks}} Take "
+            f"{argument('cardinality', largest)} or fewer ({argument('cardinality', 'largest')}), or allow more pairs. "
+            "See the error's explanation.",
             "treated" if rows_first else "control",
             ("row", "column"),
         )
@@ -278,7 +236,7 @@ def _solve(
     proof = hungarian.potentials(instance, answer.used)
     dual = None
     if proof is not None:
-        dual = np.concatenate([proof.row, proof.column, [proof.count] if problem._counted else []])
+        dual = np.concatenate([proof.row, proof.column, [proof.count] if problem.study.is_counted else []])
         dual = -dual if problem.maximize else dual
     objective = program.objective(x)
     return Solution(

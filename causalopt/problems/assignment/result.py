@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.modeling.program import Ints
+from causalopt.problems.assignment.data import AssignmentStudy
 from causalopt.solving.result import Result
-
-if TYPE_CHECKING:
-    from causalopt.problems.assignment.problem import AssignmentProblem
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -27,31 +25,37 @@ class AssignmentResult(Result):
         The variables of the model that are one.
     """
 
-    problem: AssignmentProblem
+    problem: Any
     used: Ints
+
+    @property
+    def study(self) -> AssignmentStudy:
+        """What the problem was given."""
+        study: AssignmentStudy = self.problem.study
+        return study
 
     @property
     def total(self) -> float:
         """Total cost of the pairs."""
-        return float(self.problem.cost[self.used].sum())
+        return float(self.study.cost[self.used].sum())
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """The pairs: labels of row and column (under their own names, where they have any), and `cost`."""
-        graph = self.problem.graph
-        row, column = self.problem.names
+        graph = self.study.graph
+        row, column = self.study.names
         return pd.DataFrame(
             {
                 row: graph.treated[graph.i[self.used]],
                 column: graph.control[graph.j[self.used]],
-                "cost": self.problem.cost[self.used],
+                "cost": self.study.cost[self.used],
             }
         )
 
     @property
     def unmatched(self) -> tuple[pd.Index, pd.Index]:
         """Labels of the rows and of the columns that are in no pair."""
-        graph = self.problem.graph
+        graph = self.study.graph
         rows = np.setdiff1d(np.arange(len(graph.treated)), graph.i[self.used])
         columns = np.setdiff1d(np.arange(len(graph.control)), graph.j[self.used])
         return graph.treated[rows], graph.control[columns]
@@ -66,13 +70,13 @@ class AssignmentResult(Result):
         """
         if self.row_dual is None:
             return None
-        graph, r, c = self.problem.graph, self.problem.n_rows, self.problem.n_columns
-        count = float(self.row_dual[r + c]) if self.problem._counted else 0.0
+        graph, r, c = self.study.graph, self.study.n_rows, self.study.n_columns
+        count = float(self.row_dual[r + c]) if self.study.is_counted else 0.0
         rows, columns = self.row_dual[:r].copy(), self.row_dual[r : r + c]
         # A solver may price the bound a <= 1 of a pair used instead of its row's: the row takes that over.
         i, j = graph.i[self.used], graph.j[self.used]
-        rows[i] = self.problem.cost[self.used] - columns[j] - count
-        names = self.problem.names
+        rows[i] = self.study.cost[self.used] - columns[j] - count
+        names = self.study.names
         return (
             pd.Series(rows, index=graph.treated.rename(names[0]), name="dual"),
             pd.Series(columns, index=graph.control.rename(names[1]), name="dual"),
@@ -84,14 +88,14 @@ class AssignmentResult(Result):
         duals = self.duals
         if duals is None or self.row_dual is None:
             return None
-        problem, graph = self.problem, self.problem.graph
+        study, graph = self.study, self.study.graph
         row, column, count = (duals[0].to_numpy(), duals[1].to_numpy(), duals[2])
-        sign = -1.0 if problem.maximize else 1.0
-        slack = sign * (problem.cost - row[graph.i] - column[graph.j] - count)
-        open_row = problem.cardinality != "full" or problem.n_rows > problem.n_columns
-        open_column = problem.cardinality != "full" or problem.n_columns > problem.n_rows
+        sign = -1.0 if study.maximize else 1.0
+        slack = sign * (study.cost - row[graph.i] - column[graph.j] - count)
+        open_row = study.cardinality != "full" or study.n_rows > study.n_columns
+        open_column = study.cardinality != "full" or study.n_columns > study.n_rows
         wrong = [-slack, sign * row if open_row else [], sign * column if open_column else []]
-        bound = float(row.sum() + column.sum()) + (count * (problem.n_pairs or 0) if problem._counted else 0.0)
+        bound = float(row.sum() + column.sum()) + (count * (study.n_pairs or 0) if study.is_counted else 0.0)
         contradiction = max(float(np.max(values, initial=0.0)) for values in wrong) + 0.0
         return pd.Series(
             {"total": self.total, "bound": bound, "largest contradiction": contradiction}, name="certificate"
@@ -101,7 +105,7 @@ class AssignmentResult(Result):
         """Return the facts of the solve, with those of the assignment first."""
         rows, columns = self.unmatched
         own = {
-            "pairs": f"{len(self.used):,} of {self.problem.graph.n_pairs:,} allowed",
+            "pairs": f"{len(self.used):,} of {self.study.graph.n_pairs:,} allowed",
             "total cost": f"{self.total:.10g}",
             "left out": f"{len(rows):,} rows, {len(columns):,} columns",
         }

@@ -1,31 +1,228 @@
-"""What a factorial balance problem is given: covariates and tolerances, and what factors cannot bear."""
+"""What a factorial balance problem is given, read once: factors, functions, effects, and the rows that they make."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.basis import Column, Term, expand
-from causalopt.errors import DataError
+from causalopt.errors import DataError, InfeasibleError, warn
+from causalopt.messages import Message, argument
 from causalopt.modeling.program import Floats
-from causalopt.problems.factorial.design import Effect, Factors, OutcomeModel
-from causalopt.problems.factorial.rows import Functions
+from causalopt.problems.factorial.design import (
+    Effect,
+    Factors,
+    OutcomeModel,
+    identify,
+    largest_orders,
+    read_effects,
+    read_factors,
+    read_model,
+    tell_terms,
+    terms_to_drop,
+)
+from causalopt.problems.factorial.rows import Functions, WeightSet, make_set, row_table
 from causalopt.study.labels import refuse_other_labels, row_labels
-from causalopt.study.moments import mean_and_sd, refuse_constant
-from causalopt.study.reading import as_frame, read_covariates, spread_by_name
+from causalopt.study.moments import mean_and_sd, refuse_constant, share_among_levels
+from causalopt.study.reading import as_frame, read_covariates, refuse_negative, spread_by_name
 
 #: Keys of a tolerance mapping that stand for families of rows.
 FAMILIES = ("factors", "interactions")
+
+#: Most nonzeros of the program's matrix (12 bytes each).
+MOST_NONZEROS = 300_000_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FactorialStudy:
+    """A factorial study as it was read, with the rows that balance it.
+
+    Attributes
+    ----------
+    index : Index
+        The labels of the rows.
+    factors : Factors
+    functions : Functions
+        Of the covariates.
+    means, spread : (S,) arrays
+        Of the functions, and what they were divided by: a unit of the tolerance.
+    effects : list
+        The effects asked for, as tuples of factor positions.
+    model : OutcomeModel
+    separate : bool
+        Whether each effect has weights of its own.
+    """
+
+    index: pd.Index
+    factors: Factors
+    functions: Functions
+    means: Floats
+    spread: Floats
+    effects: list[Effect]
+    model: OutcomeModel
+    separate: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The functions of the covariates."""
+        return self.functions.names
+
+    @cached_property
+    def contrasts(self) -> dict[Effect, Floats | None]:
+        """g~ on the observed cells by effect; None where the effect is not identified."""
+        return identify(self.effects, self.model.factor_terms, self.factors)
+
+    @property
+    def estimated(self) -> dict[Effect, Floats]:
+        """The contrasts g~ of the effects that are identified."""
+        return {effect: weight for effect, weight in self.contrasts.items() if weight is not None}
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the effects asked for."""
+        return [self.factors.label(effect) for effect in self.effects]
+
+    @property
+    def known(self) -> list[str]:
+        """The labels of the effects that are identified."""
+        return [self.factors.label(effect) for effect in self.estimated]
+
+    @property
+    def lost(self) -> list[str]:
+        """The labels of the others."""
+        return [self.factors.label(effect) for effect, weight in self.contrasts.items() if weight is None]
+
+    @cached_property
+    def sets(self) -> tuple[WeightSet, ...]:
+        """The constraints of each set of weights: one for all effects, or one for each."""
+        parts = [{effect: weight} for effect, weight in self.estimated.items()] if self.separate else [self.estimated]
+        sets: list[WeightSet] = []
+        nonzeros = 0
+        for part in parts:
+            start = sets[-1].start + sets[-1].size if sets else 0
+            sets.append(make_set(part, self.model, self.factors, self.functions, start))
+            nonzeros += sets[-1].rows.nonzeros()
+            if nonzeros > MOST_NONZEROS:
+                raise DataError(
+                    f"{len(self.estimated)} effects make {sum(len(s.labels) for s in sets):,} constraints with "
+                    f"{nonzeros:,} nonzeros, about {nonzeros * 12 / 2**30:.1f} GiB, in the first {len(sets)} of "
+                    f"{len(parts)} set(s) of weights; at most {MOST_NONZEROS:,} are taken. Ask for fewer effects, "
+                    f"balance fewer functions, balance exactly ({argument('tolerance', 0)} needs fewer rows), or take "
+                    "a sample of rows."
+                )
+        return tuple(sets)
+
+    @property
+    def everything(self) -> WeightSet:
+        """One set for all effects, whose cells and members the estimators without weights use."""
+        if len(self.sets) == 1:
+            return self.sets[0]
+        return make_set(self.estimated, self.model, self.factors, self.functions, 0)
+
+    @property
+    def dropped(self) -> list[str]:
+        """Functions whose balance, somewhere, follows from that of the others on these data, and is left to them."""
+        return list(dict.fromkeys(label.function for s in self.sets for label in s.dropped))
+
+    def row_labels(self) -> pd.DataFrame:
+        """Return set, effect, side, function and family of each row of the program."""
+        rows = [(k, label.effect, label.side, label.function, label.family) for k, label in row_table(self.sets)]
+        return pd.DataFrame(rows, columns=["set", "effect", "side", "function", "family"])
+
+    def needs(self) -> dict[Effect, str]:
+        """Return what would identify each effect that is not identified, in words with named parts."""
+        lost = [effect for effect, weight in self.contrasts.items() if weight is None]
+        order = max(map(len, self.model.factor_terms))
+        by_order = {} if self.model.name == "list of terms" else largest_orders(lost, self.factors, order)
+        return {
+            effect: argument("model_order", by_order[effect]) if effect in by_order else self._needs(effect)
+            for effect in lost
+        }
+
+    def _needs(self, effect: Effect) -> str:
+        dropped = terms_to_drop(effect, self.model.factor_terms, self.factors)
+        if dropped:
+            return f"an outcome model without {tell_terms(dropped, self.factors)}"
+        return (
+            "observations in other cells: no outcome model with this effect identifies it"
+            if dropped == []
+            else "observations in other cells, or a list of fewer terms"
+        )
+
+    def identification(self) -> pd.DataFrame:
+        """Return, by effect, whether the observed cells identify it, how many its estimate uses, and what it needs."""
+        needs = self.needs()
+        rows = [
+            (weight is not None, 0 if weight is None else np.count_nonzero(weight), str(Message(needs.get(effect, ""))))
+            for effect, weight in self.contrasts.items()
+        ]
+        index = pd.Index(self.labels, name="effect")
+        return pd.DataFrame(rows, columns=["identified", "cells", "needs"], index=index)
+
+    def model_words(self) -> str:
+        """Return the outcome model in words."""
+        order = max(map(len, self.model.factor_terms))
+        all_terms = len(self.model.factor_terms) == 2**self.factors.size
+        reach = "all interactions of factors" if all_terms else f"interactions of factors up to order {order}"
+        return f"{self.model.name}, {reach}"
+
+    def tell_unidentified(self) -> None:
+        """Warn of effects that the observed cells do not identify; raise `InfeasibleError` where all are such."""
+        lost = self.lost
+        if not lost:
+            return
+        cells = self.factors.missing
+        shown = "; ".join(f"({self.factors.cell_label(int(cell))})" for cell in cells[:3])
+        where = (
+            f"{len(cells):,} of {2**self.factors.size:,} treatment cells hold no rows: {shown}"
+            f"{'; ...' if len(cells) > 3 else ''}. Under the outcome model ({self.model_words()})"
+        )
+        advice = [f"{self.factors.label(effect)} needs {words}" for effect, words in list(self.needs().items())[:4]]
+        told = "; ".join([*advice, "..."] if len(lost) > 4 else advice)
+        if len(lost) == len(self.effects):
+            raise InfeasibleError(
+                f"{where} they leave none of the effects identified: {told}. See the error's explanation.",
+                self.identification(),
+            )
+        warn(f"{where} not identified, and left out: {', '.join(lost)}. {told[0].upper()}{told[1:]}.")
+
+
+def read_study(
+    covariates: Any,
+    factors: Any,
+    high: Mapping[str, Any] | None,
+    basis: Sequence[Term],
+    tolerance: float | Mapping[str, float],
+    effects: Any,
+    outcome_model: tuple[Any, int | None],
+    separate: bool,
+) -> FactorialStudy:
+    """Return the study of what `FactorialBalanceProblem` was given, or raise its errors."""
+    known, index = read_factors(factors, high)
+    columns = read_columns(covariates, known, index, basis)
+    refuse_functions_of_factors(columns, known)
+    functions, means, spread = read_functions(columns, tolerance, len(index))
+    chosen = read_effects(effects, known)
+    model = read_model(*outcome_model, known, functions.names)
+    study = FactorialStudy(index, known, functions, means, spread, chosen, model, bool(separate))
+    refuse_effects_outside(chosen, model, known)
+    refuse_more_cells_than_rows(model, known, len(index))
+    study.tell_unidentified()
+    return study
 
 
 def read_columns(covariates: Any, factors: Factors, index: pd.Index, basis: Sequence[Term]) -> list[Column]:
     """Return the functions of the covariates to balance, none of them a factor."""
     if covariates is None or (isinstance(covariates, pd.DataFrame) and not len(covariates.columns)):
         if basis:
-            raise DataError("basis= makes functions of covariates, but no covariates are given.")
+            raise DataError(
+                f"{argument('basis', assigned=True)} makes functions of covariates, but no covariates are given."
+            )
         return []
     frame = as_frame(covariates)
     if len(frame) != len(index):
@@ -63,9 +260,7 @@ def read_functions(
     means, sds = (np.array([m[k] for m in moments]) for k in (0, 1))
     refuse_constant(columns, sds)
     unit = sds.copy()
-    for factor in {c.factor for c in columns if c.factor is not None}:
-        levels = [p for p, c in enumerate(columns) if c.factor == factor]
-        unit[levels] = np.sqrt(np.mean(unit[levels] ** 2))
+    share_among_levels(unit, columns)
     values = np.empty((len(columns), n))
     for p, column in enumerate(columns):
         np.subtract(column.values, means[p], out=values[p])
@@ -77,9 +272,7 @@ def read_functions(
     names = tuple(column.name for column in columns)
     own = spread_by_name(tolerance, columns, "tolerance", 0.0)
     for name, value in [*zip(names, own, strict=True), *families.items()]:
-        usable = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not (usable and np.isfinite(value) and value >= 0):
-            raise DataError(f"The tolerance for {name!r} is {value!r}; it must be a number, zero or positive.")
+        refuse_negative(value, f"The tolerance for {name!r}", finite=True)
     own_values = np.array(own, dtype=float)
     interactions = np.full(len(names), float(families["interactions"])) if "interactions" in families else own_values
     functions = Functions(names, values, own_values, interactions, float(families.get("factors", 0.0)))
@@ -93,7 +286,7 @@ def refuse_effects_outside(effects: Sequence[Effect], model: OutcomeModel, facto
         advice = (
             f"Add {factors.label(outside[0])!r} to its terms"
             if model.name == "list of terms"
-            else f"Say model_order={max(map(len, outside))} or more"
+            else f"Say {argument('model_order', max(map(len, outside)))} or more"
         )
         raise DataError(
             f"The outcome model has no term {factors.label(outside[0])!r}: it says that this effect is zero. "
@@ -108,5 +301,6 @@ def refuse_more_cells_than_rows(model: OutcomeModel, factors: Factors, n: int) -
         raise DataError(
             f"{factors.size} factors make {cells:,} treatment cells, but {n:,} rows fill only "
             f"{len(factors.observed):,} of them, and an outcome model with all {cells:,} interactions of the factors "
-            "needs every cell. Say model_order=1 or 2 (interactions of at most two factors), or leave out factors."
+            f"needs every cell. Say {argument('model_order', 1)} or 2 (interactions of at most two factors), or leave "
+            "out factors."
         )

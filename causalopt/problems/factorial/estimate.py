@@ -12,21 +12,20 @@ terms by units is formed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 
 from causalopt.algorithms import dual_newton
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Ints
 from causalopt.problems.factorial.cell_rows import CellRows, group_by_cell
 from causalopt.problems.factorial.propensity import logit_scores
+from causalopt.problems.factorial.rows import WeightSet
 from causalopt.study.estimates import normal_estimate
-
-if TYPE_CHECKING:
-    from causalopt.problems.factorial.rows import WeightSet
 
 #: Relative size of the eigenvalues of a regression's moment matrix that count as zero.
 SINGULAR = 1e-11
@@ -71,17 +70,20 @@ class Sample:
         return np.asarray(self.share * (effect @ self.everyone))
 
 
-def estimate_table(rows: Mapping[str, tuple[float, float]], level: float, method: str) -> pd.DataFrame:
-    """Return estimates and variances by effect as a tidy table with normal intervals.
+def estimate_table(
+    answers: Mapping[str, tuple[float, float]], effects: Sequence[str], level: float, method: str
+) -> pd.DataFrame:
+    """Return estimates and variances of effects as a tidy table with normal intervals.
 
-    Columns: `estimate`, `standard error`, `lower`, `upper`, `p`; missing values where the variance is.
+    Columns: `estimate`, `standard error`, `lower`, `upper`, `p`; missing values where the answer or its variance is.
     """
     records = []
-    for value, variance in rows.values():
+    for value, variance in answers.values():
         e = normal_estimate(value, variance, level, method)
         records.append((e.estimate, e.standard_error, e.lower, e.upper, e.p_value))
     columns = ["estimate", "standard error", "lower", "upper", "p"]
-    table = pd.DataFrame(records, columns=columns, index=pd.Index(rows, name="effect"), dtype=float)
+    table = pd.DataFrame(records, columns=columns, index=pd.Index(answers), dtype=float)
+    table = table.reindex(pd.Index(effects, name="effect"))
     table.attrs = {"level": level, "method": method}
     return table
 
@@ -162,7 +164,21 @@ def bootstrap_effects(
     draws, seed : int
     """
     if draws < 2:
-        raise DataError(f"draws={draws}: a variance needs at least two, and a few hundred to be stable.")
+        raise DataError(f"{argument('draws', draws)}: a variance needs at least two, and a few hundred to be stable.")
+    resampled = islice(_resampled(sample, weight_set, codes, draws, seed), draws)
+    found = [
+        [float(signed @ sample.by_unit(contrast)) for contrast in sample.contrasts.values()] for signed in resampled
+    ]
+    variances = np.var(np.array(found), axis=0, ddof=1)
+    signed = weights * sample.outcome / len(codes)
+    return {
+        label: (float(signed @ sample.by_unit(contrast)), float(variances[k]))
+        for k, (label, contrast) in enumerate(sample.contrasts.items())
+    }
+
+
+def _resampled(sample: Sample, weight_set: WeightSet, codes: Ints, draws: int, seed: int) -> Iterator[Floats]:
+    """Yield w_i Y_i / N of the units of one resample after the other, with new weights."""
     rng = np.random.default_rng(seed)
     order, _ = group_by_cell(codes, np.unique(codes))
     bounds = np.searchsorted(codes[order], np.arange(codes.max() + 2))
@@ -173,32 +189,25 @@ def bootstrap_effects(
     outcome = np.zeros(len(codes))
     outcome[members] = sample.outcome
     functions = sample.everyone[:, order]
-    rows, qp = weight_set.rows, weight_set.separable()
-    start = dual_newton.solve(qp, start=None if weight_set.base else weight_set.absorbing).row_dual
-    found: list[list[float]] = []
-    failures = 0
-    while len(found) < draws:
+    start = dual_newton.solve(weight_set.separable(), start=None if weight_set.base else weight_set.absorbing).row_dual
+    rows = weight_set.rows
+    found = failures = 0
+    while True:
         pick = first + (rng.random(len(codes)) * size).astype(np.int64)
         values = functions[:, pick]
         values[1:] -= values[1:].mean(axis=1, keepdims=True)
         drawn = CellRows(rows.row, rows.cell, rows.value, rows.function, values[:, members], rows.starts)
         solution = dual_newton.solve(weight_set.separable(drawn), start=start)
-        if solution.x is None:
-            failures += 1
-            if failures > max(10, draws // 5):
-                raise DataError(
-                    f"{failures} of {failures + len(found)} resamples have no weights, so the bootstrap would be of a "
-                    "different study. Allow a tolerance, balance fewer functions, or use variance='adjusted'."
-                )
+        if solution.x is not None:
+            found += 1
+            yield 2.0 * solution.x * outcome[pick][members] / len(codes)
             continue
-        signed = 2.0 * solution.x * outcome[pick][members] / len(codes)
-        found.append([float(signed @ sample.by_unit(contrast)) for contrast in sample.contrasts.values()])
-    variances = np.var(np.array(found), axis=0, ddof=1)
-    signed = weights * sample.outcome / len(codes)
-    return {
-        label: (float(signed @ sample.by_unit(contrast)), float(variances[k]))
-        for k, (label, contrast) in enumerate(sample.contrasts.items())
-    }
+        failures += 1
+        if failures > max(10, draws // 5):
+            raise DataError(
+                f"{failures} of {failures + found} resamples have no weights, so the bootstrap would be of a different "
+                f"study. Allow a tolerance, balance fewer functions, or use {argument('variance', 'adjusted')}."
+            )
 
 
 # ---- baselines ----

@@ -13,14 +13,13 @@ from causalopt.solving.words import listing, plural
 @explains(FactorialResult)
 def words(result: FactorialResult) -> str:
     """Return what factorial weights say of themselves."""
-    problem = result.problem
-    factors = problem.factors
-    known = [factors.label(effect) for effect in problem.estimated]
-    sets = "one set of weights for each effect" if problem.separate else "one set of weights"
+    study = result.study
+    factors, known = study.factors, study.known
+    sets = "one set of weights for each effect" if study.separate else "one set of weights"
     solved = (
         f"{plural(len(result.weights), 'row')} were weighted as if {plural(factors.size, 'factor')} had been "
-        f"randomized: {sets}, of least variance, balances {plural(len(problem.names), 'covariate function')} on both "
-        f"sides of {plural(len(known), 'effect')} ({listing(known)}). The outcome model: {problem.model_words()}."
+        f"randomized: {sets}, of least variance, balances {plural(len(study.names), 'covariate function')} on both "
+        f"sides of {plural(len(known), 'effect')} ({listing(known)}). The outcome model: {study.model_words()}."
     )
     cells = result.cells()
     at = cells["effective sample size"].idxmin()
@@ -38,8 +37,7 @@ def words(result: FactorialResult) -> str:
         if len(table)
         else ""
     )
-    lost = [factors.label(effect) for effect, weight in problem.contrasts.items() if weight is None]
-    unknown = f" Not identified by the observed cells, and left out: {listing(lost)}." if lost else ""
+    unknown = f" Not identified by the observed cells, and left out: {listing(study.lost)}." if study.lost else ""
     silent = (
         "What it does not say: whether covariates outside the list are balanced, or whether the outcome model is "
         f"right: effects of terms that it leaves out go into the estimates.{unknown} The "
@@ -51,8 +49,8 @@ def words(result: FactorialResult) -> str:
 def _binding(result: FactorialResult) -> str:
     if result.row_dual is None:
         return ""
-    labels = result.problem.row_labels()
-    half = np.concatenate([s.half for s in result.problem.sets])
+    labels = result.study.row_labels()
+    half = np.concatenate([s.half for s in result.study.sets])
     price = np.abs(result.row_dual) * (half > 0)
     order = np.argsort(-price, kind="stable")
     binding = [k for k in order if price[k] > 1e-9]

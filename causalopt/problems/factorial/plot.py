@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.plotting.style import (
     INK,
     MAIN,
@@ -43,7 +44,7 @@ def effects_plot(
 ) -> Any:
     """Draw estimates with their intervals, one row an effect; those that are not identified are marked as such."""
     if outcome is None:
-        raise DataError("plot('effects') needs outcome=: a column's name, or values.")
+        raise DataError(f"plot('effects') needs {argument('outcome', assigned=True)}: a column's name, or values.")
     table = result.estimate(outcome, level=level, variance=variance, draws=draws, seed=seed)
     total = len(table)
     ax = canvas(ax, row_height(min(total, MOST_LABELS)))

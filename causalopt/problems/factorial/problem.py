@@ -14,29 +14,17 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from causalopt import modeling
 from causalopt.algorithms.parts import solve_parts
 from causalopt.basis import Term
-from causalopt.errors import DataError, InfeasibleError, warn
+from causalopt.errors import DataError, InfeasibleError
 from causalopt.modeling.program import Floats, ProblemClass, Program
-from causalopt.problems.factorial.data import (
-    read_columns,
-    read_functions,
-    refuse_effects_outside,
-    refuse_functions_of_factors,
-    refuse_more_cells_than_rows,
-)
-from causalopt.problems.factorial.design import (
-    Effect,
-    identify,
-    largest_orders,
-    read_effects,
-    read_factors,
-    read_model,
-    tell_terms,
-    terms_to_drop,
-)
+from causalopt.problems.factorial.data import read_study
+from causalopt.problems.factorial.design import Effect
+from causalopt.problems.factorial.infeasible import estimability, explain_infeasible
 from causalopt.problems.factorial.result import FactorialResult
-from causalopt.problems.factorial.rows import WeightSet, make_set, row_table
+from causalopt.problems.factorial.rows import WeightSet
+from causalopt.solving.dispatch import solve
 from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
@@ -48,9 +36,6 @@ FORMULATIONS = {
         ProblemClass.CONVEX_QP, exact=True, source="[FACT] balance of covariates and factors, minimum variance"
     ),
 }
-
-#: Most nonzeros of the program's matrix (12 bytes each).
-MOST_NONZEROS = 300_000_000
 
 
 class FactorialBalanceProblem(Problem):
@@ -102,6 +87,8 @@ class FactorialBalanceProblem(Problem):
     contrasts : dict from effect to (C,) array or None
         g~ on the observed cells; None where the effect is not identified.
     sets : tuple of WeightSet
+    study : FactorialStudy
+        All that was read.
 
     Raises
     ------
@@ -143,19 +130,10 @@ class FactorialBalanceProblem(Problem):
     ) -> None:
         began = perf_counter()
         self._formulations = FORMULATIONS
-        self.factors, self._index = read_factors(factors, high)
-        columns = read_columns(covariates, self.factors, self._index, basis)
-        self.names = [column.name for column in columns]
-        refuse_functions_of_factors(columns, self.factors)
-        self.functions, self.means, self.spread = read_functions(columns, tolerance, len(self._index))
-        self.effects = read_effects(effects, self.factors)
-        self.model = read_model(outcome_model, model_order, self.factors, self.names)
-        self.separate = bool(separate)
-        refuse_effects_outside(self.effects, self.model, self.factors)
-        refuse_more_cells_than_rows(self.model, self.factors, len(self._index))
-        self.contrasts = identify(self.effects, self.model.factor_terms, self.factors)
-        self._tell_unidentified()
-        self.sets = self._make_sets()
+        model = outcome_model, model_order
+        self.study = study = read_study(covariates, factors, high, basis, tolerance, effects, model, separate)
+        self.factors, self.effects, self.model = study.factors, study.effects, study.model
+        self.contrasts, self.sets, self.separate = study.contrasts, study.sets, study.separate
         self.data_seconds = perf_counter() - began
 
     # ---- data ----
@@ -163,7 +141,12 @@ class FactorialBalanceProblem(Problem):
     @property
     def estimated(self) -> dict[Effect, Floats]:
         """The contrasts g~ of the effects that are identified."""
-        return {effect: weight for effect, weight in self.contrasts.items() if weight is not None}
+        return self.study.estimated
+
+    @property
+    def dropped(self) -> list[str]:
+        """Functions whose balance, somewhere, follows from that of the others on these data, and is left to them."""
+        return self.study.dropped
 
     def identification(self) -> pd.DataFrame:
         """Return, by effect, whether the observed cells identify it under the outcome model, and what else would.
@@ -171,27 +154,7 @@ class FactorialBalanceProblem(Problem):
         Columns: `identified`; `cells`, how many observed cells its estimate uses; `needs`, the largest smaller outcome
         model that identifies it, where it is not.
         """
-        lost = [effect for effect, weight in self.contrasts.items() if weight is None]
-        order = max(map(len, self.model.factor_terms))
-        by_order = {} if self.model.name == "list of terms" else largest_orders(lost, self.factors, order)
-        rows = []
-        for effect, weight in self.contrasts.items():
-            needs = ""
-            if weight is None:
-                needs = f"model_order={by_order[effect]}" if effect in by_order else self._needs(effect)
-            rows.append((weight is not None, 0 if weight is None else int(np.count_nonzero(weight)), needs))
-        labels = pd.Index([self.factors.label(effect) for effect in self.effects], name="effect")
-        return pd.DataFrame(rows, columns=["identified", "cells", "needs"], index=labels)
-
-    def _needs(self, effect: Effect) -> str:
-        dropped = terms_to_drop(effect, self.model.factor_terms, self.factors)
-        if dropped:
-            return f"an outcome model without {tell_terms(dropped, self.factors)}"
-        return (
-            "observations in other cells: no outcome model with this effect identifies it"
-            if dropped == []
-            else ("observations in other cells, or a list of fewer terms")
-        )
+        return self.study.identification()
 
     def estimability(self) -> pd.DataFrame:
         """Return, by effect, whether it is identified and whether nonnegative weights of its own exist.
@@ -199,78 +162,23 @@ class FactorialBalanceProblem(Problem):
         The columns of `identification`, and `smallest tolerance`: the least tolerance of the covariates for which the
         effect alone has weights, found by a linear program (zero where it has some as asked), and `estimable`.
         """
-        from causalopt.problems.factorial.infeasible import estimability
-
-        return estimability(self)
-
-    def _tell_unidentified(self) -> None:
-        lost = [self.factors.label(effect) for effect, weight in self.contrasts.items() if weight is None]
-        if not lost:
-            return
-        table = self.identification()
-        cells = self.factors.missing
-        shown = "; ".join(f"({self.factors.cell_label(int(cell))})" for cell in cells[:3])
-        where = (
-            f"{len(cells):,} of {2**self.factors.size:,} treatment cells hold no rows: {shown}"
-            f"{'; ...' if len(cells) > 3 else ''}."
-        )
-        advice = "; ".join(f"{name} needs {table.loc[name, 'needs']}" for name in lost[:4])
-        advice += "; ..." if len(lost) > 4 else ""
-        if len(lost) == len(self.effects):
-            raise InfeasibleError(
-                f"{where} Under the outcome model ({self.model_words()}) they leave none of the effects identified: "
-                f"{advice}. See the error's explanation.",
-                table,
-            )
-        warn(
-            f"{where} Under the outcome model ({self.model_words()}) not identified, and left out: "
-            f"{', '.join(lost)}. {advice[0].upper()}{advice[1:]}."
-        )
+        return estimability(self.study)
 
     def model_words(self) -> str:
         """Return the outcome model in words."""
-        order = max(map(len, self.model.factor_terms))
-        all_terms = len(self.model.factor_terms) == 2**self.factors.size
-        reach = "all interactions of factors" if all_terms else f"interactions of factors up to order {order}"
-        return f"{self.model.name}, {reach}"
-
-    def _make_sets(self) -> tuple[WeightSet, ...]:
-        parts = [{effect: weight} for effect, weight in self.estimated.items()] if self.separate else [self.estimated]
-        sets: list[WeightSet] = []
-        nonzeros = 0
-        for part in parts:
-            start = sets[-1].start + sets[-1].size if sets else 0
-            sets.append(make_set(part, self.model, self.factors, self.functions, start))
-            nonzeros += sets[-1].rows.nonzeros()
-            if nonzeros > MOST_NONZEROS:
-                raise DataError(
-                    f"{len(self.estimated)} effects make {sum(len(s.labels) for s in sets):,} constraints with "
-                    f"{nonzeros:,} nonzeros, about {nonzeros * 12 / 2**30:.1f} GiB, in the first {len(sets)} of "
-                    f"{len(parts)} set(s) of weights; at most {MOST_NONZEROS:,} are taken. Ask for fewer effects, "
-                    "balance fewer functions, balance exactly (tolerance=0 needs fewer rows), or take a sample of rows."
-                )
-        return tuple(sets)
-
-    @property
-    def dropped(self) -> list[str]:
-        """Functions whose balance, somewhere, follows from that of the others on these data, and is left to them."""
-        return list(dict.fromkeys(label.function for s in self.sets for label in s.dropped))
+        return self.study.model_words()
 
     # ---- model ----
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.components import ArrayConstraint, ArrayVar
-
         n = sum(s.size for s in self.sets)
         base = np.concatenate([np.full(s.size, s.base) for s in self.sets])
-        block.weights = ArrayVar(0.0, np.inf, n=n)
+        block.weights = modeling.ArrayVar(0.0, np.inf, n=n)
         matrices = [s.rows.csr() for s in self.sets]
         matrix = matrices[0] if len(matrices) == 1 else sp.block_diag(matrices, format="csr")
         target = np.concatenate([s.target for s in self.sets])
         half = np.concatenate([s.half for s in self.sets])
-        block.balance = ArrayConstraint(block.weights, matrix, target - half, target + half)
+        block.balance = modeling.ArrayConstraint(block.weights, matrix, target - half, target + half)
         cost = {
             "x": block.weights,
             "linear": -base,
@@ -278,7 +186,7 @@ class FactorialBalanceProblem(Problem):
             "constant": 0.5 * float(base.sum()),
             "convex": True,
         }
-        return cost, pyo.minimize
+        return cost, modeling.pyo.minimize
 
     def index(self, label: Any, effect: str | None = None) -> int:
         """Return the position among the model's weights of a row label (and effect, where weights are separate).
@@ -296,7 +204,7 @@ class FactorialBalanceProblem(Problem):
             Where the row is in a cell that no estimate uses, or the effect has no weights of its own.
         """
         chosen = self._set_of(effect)
-        found = np.flatnonzero(chosen.members == row_position(self._index, label))
+        found = np.flatnonzero(chosen.members == row_position(self.study.index, label))
         if not len(found):
             raise DataError(f"Row {label!r} is in a treatment cell that no estimate uses.")
         return chosen.start + int(found[0])
@@ -317,12 +225,12 @@ class FactorialBalanceProblem(Problem):
         last = self.sets[-1]
         require_position(i, last.start + last.size)
         chosen = next(s for s in self.sets if i < s.start + s.size)
-        return self._index[chosen.members[i - chosen.start]]
+        return self.study.index[chosen.members[i - chosen.start]]
 
     def _set_of(self, effect: str | None) -> WeightSet:
         if not self.separate:
             return self.sets[0]
-        labels = [self.factors.label(next(iter(s.effects))) for s in self.sets]
+        labels = self.study.known
         if effect not in labels:
             raise DataError(unknown_name("effect", str(effect), labels))
         return self.sets[labels.index(str(effect))]
@@ -335,8 +243,7 @@ class FactorialBalanceProblem(Problem):
         follow from others are not there; where a few of many cells are missing, rows of one function hold only what
         they add to those before them.
         """
-        rows = [(k, label.effect, label.side, label.function, label.family) for k, label in row_table(self.sets)]
-        return pd.DataFrame(rows, columns=["set", "effect", "side", "function", "family"])
+        return self.study.row_labels()
 
     # ---- fast path ----
 
@@ -357,22 +264,21 @@ class FactorialBalanceProblem(Problem):
         assert result.x is not None
         parts = []
         for s in self.sets:
-            weights = np.zeros(len(self._index))
+            weights = np.zeros(len(self.study.index))
             weights[s.members] = 2.0 * result.x[s.start : s.start + s.size]
             parts.append(weights)
-        labels = [self.factors.label(effect) for effect in self.estimated]
         weights = (
-            pd.DataFrame(np.column_stack(parts), index=self._index, columns=pd.Index(labels, name="effect"))
+            pd.DataFrame(
+                np.column_stack(parts), index=self.study.index, columns=pd.Index(self.study.known, name="effect")
+            )
             if self.separate
-            else pd.Series(parts[0], index=self._index, name="weight")
+            else pd.Series(parts[0], index=self.study.index, name="weight")
         )
         return FactorialResult(**result.fields(), problem=self, weights=weights)
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error that says which effects have weights, and which tolerances or models would do."""
-        from causalopt.problems.factorial.infeasible import explain_infeasible
-
-        return explain_infeasible(self, result.solver)
+        return explain_infeasible(self.study, result.solver)
 
 
 def factorial_balance(
@@ -422,8 +328,6 @@ def factorial_balance(
     >>> result.estimate("y")["estimate"].round(6).tolist()
     [1.0, -1.0]
     """
-    from causalopt.solving.dispatch import solve
-
     after = (
         'Weights are chosen without outcomes: balance first, then result.estimate("y") for the outcome in column "y".'
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from causalopt.errors import DataError, warn
 from causalopt.modeling.program import Floats
 from causalopt.problems.factorial.cell_rows import group_by_cell
 from causalopt.problems.factorial.cells import SIDES
+from causalopt.problems.factorial.data import FactorialStudy
+from causalopt.problems.factorial.design import OutcomeModel
 from causalopt.problems.factorial.estimate import (
     Sample,
     bootstrap_effects,
@@ -22,15 +24,11 @@ from causalopt.problems.factorial.estimate import (
     regression_effects,
     weighted_effects,
 )
-from causalopt.problems.factorial.rows import model_terms
+from causalopt.problems.factorial.rows import WeightSet, model_terms
 from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Result
+from causalopt.study.labels import listed
 from causalopt.study.reading import read_outcome
-
-if TYPE_CHECKING:
-    from causalopt.problems.factorial.design import OutcomeModel
-    from causalopt.problems.factorial.problem import FactorialBalanceProblem
-    from causalopt.problems.factorial.rows import WeightSet
 
 VARIANCES = ("adjusted", "plain", "bootstrap")
 
@@ -50,17 +48,19 @@ class FactorialResult(Result):
     """
 
     weights: Any
-    problem: FactorialBalanceProblem
+    problem: Any
     data: pd.DataFrame | None = None
+
+    @property
+    def study(self) -> FactorialStudy:
+        """What the problem was given."""
+        study: FactorialStudy = self.problem.study
+        return study
 
     def _of(self, s: WeightSet) -> Floats:
         """Return the weights of a set's members, cell after cell."""
-        if self.problem.separate:
-            column = self.problem.sets.index(s)
-            values: Floats = self.weights.to_numpy()[s.members, column]
-        else:
-            values = self.weights.to_numpy()[s.members]
-        return values
+        values: Floats = self.weights.to_numpy()[s.members]
+        return values[:, self.study.sets.index(s)] if self.study.separate else values
 
     # ---- diagnostics ----
 
@@ -71,11 +71,11 @@ class FactorialResult(Result):
         sample size`, (sum w)^2 / sum w^2 (Kish 1965); `largest weight`; `zero weights`, how many. With separate weights
         there is a level `effect` in front.
         """
-        problem = self.problem
-        factors, total = problem.factors, len(self.weights)
+        study = self.study
+        factors, total = study.factors, len(self.weights)
         members, starts = group_by_cell(factors.codes, factors.observed)
         parts = {}
-        columns = self.weights if problem.separate else self.weights.to_frame("")
+        columns = self.weights if study.separate else self.weights.to_frame("")
         for name in columns.columns:
             w = columns[name].to_numpy()[members]
             sums, squares = np.add.reduceat(w, starts[:-1]), np.add.reduceat(w * w, starts[:-1])
@@ -89,7 +89,7 @@ class FactorialResult(Result):
                 },
                 index=factors.cell_index(factors.observed),
             )
-        return pd.concat(parts, names=["effect"]) if problem.separate else parts[""]
+        return pd.concat(parts, names=["effect"]) if study.separate else parts[""]
 
     @property
     def effective_sample_size(self) -> pd.Series:
@@ -105,12 +105,11 @@ class FactorialResult(Result):
         the other factors, with what they are over all cells. `smd before` and `smd after` are in the unit of the
         tolerance: the standard deviation in the whole sample, or the raw contrast of a factor.
         """
-        frames = [self._balance_of(s) for s in self.problem.sets]
-        return pd.concat(frames)
+        return pd.concat([self._balance_of(s) for s in self.study.sets])
 
     def _balance_of(self, s: WeightSet) -> pd.DataFrame:
-        problem, factors = self.problem, self.problem.factors
-        functions, model = problem.functions, problem.model
+        study, factors = self.study, self.study.factors
+        functions, model = study.functions, study.model
         values = s.rows.functions
         starts = s.rows.starts[:-1]
         after = np.add.reduceat(values * self._of(s), starts, axis=1)
@@ -135,7 +134,7 @@ class FactorialResult(Result):
                         if term:
                             label, family, goal, means = f"{factors.label(term)}:{name}", "interactions", 0.0, off
                         else:
-                            goal, unit = float(problem.means[p]), float(problem.spread[p])
+                            goal, unit = float(study.means[p]), float(study.spread[p])
                             label, family, means = name, "covariates", [goal + unit * d for d in off]
                         tolerance = (functions.interaction_tolerance if term else functions.tolerance)[p]
                         rows.append((*key, label, family, goal, *means, *off, tolerance))
@@ -177,12 +176,12 @@ class FactorialResult(Result):
         """
         if variance not in VARIANCES:
             raise DataError(unknown_name("variance", str(variance), VARIANCES))
-        y = self._outcome(outcome)
+        y = read_outcome(outcome, self.weights.index, self.data)
         answers: dict[str, tuple[float, float]] = {}
-        for s in self.problem.sets:
-            sample = self._sample(s, y, self.problem.model)
+        for s in self.study.sets:
+            sample = self._sample(s, y, self.study.model)
             if variance == "bootstrap":
-                answers |= bootstrap_effects(sample, s, self._of(s), self.problem.factors.codes, draws, seed)
+                answers |= bootstrap_effects(sample, s, self._of(s), self.study.factors.codes, draws, seed)
             else:
                 answers |= weighted_effects(sample, self._of(s), adjust=variance == "adjusted")
         method = {
@@ -207,66 +206,56 @@ class FactorialResult(Result):
         level : float
             Confidence level.
         """
-        problem = self.problem
-        y = self._outcome(outcome)
-        first, *rest = problem.sets
-        everything = first if not rest else _joined(problem)
-        sample = self._sample(everything, y, problem.model)
+        study = self.study
+        y = read_outcome(outcome, self.weights.index, self.data)
+        everything = study.everything
+        sample = self._sample(everything, y, study.model)
         tables = {
             "balancing weights": self.estimate(y, level=level),
             "unweighted": self._table(inverse_probability_effects(sample, np.ones(len(sample.outcome))), level, ""),
         }
-        high = np.asarray(problem.factors.signs(problem.factors.codes) > 0, dtype=float)
+        high = np.asarray(study.factors.signs(study.factors.codes) > 0, dtype=float)
         try:
-            probability = cell_probabilities(self._everyone(), high, problem.factors.names)[everything.members]
+            probability = cell_probabilities(self._everyone(), high, study.factors.names)[everything.members]
             answers = inverse_probability_effects(sample, probability)
         except DataError as error:
-            warn(f"No estimates by inverse probabilities: {error}")
+            warn(f"No estimates by inverse probabilities: {error.message.marked}")
             answers = {}
         tables["inverse probability"] = self._table(answers, level, "")
-        singles = tuple(term for term in problem.model.factor_terms if len(term) <= 1)
+        singles = tuple(term for term in study.model.factor_terms if len(term) <= 1)
         for name, own in (("regression, additive", ((),)), ("regression, interactions", singles)):
-            model = dataclasses.replace(problem.model, function_terms=dict.fromkeys(problem.names, own))
+            model = dataclasses.replace(study.model, function_terms=dict.fromkeys(study.names, own))
             tables[name] = self._table(regression_effects(self._sample(everything, y, model)), level, "")
         return pd.concat(tables, names=["estimator"])
 
     def _table(self, answers: Mapping[str, tuple[float, float]], level: float, method: str) -> pd.DataFrame:
-        table = estimate_table(answers, level, method)
-        labels = [self.problem.factors.label(effect) for effect in self.problem.effects]
-        attrs = table.attrs
-        table = table.reindex(pd.Index(labels, name="effect"))
-        table.attrs = attrs
-        return table
+        return estimate_table(answers, self.study.labels, level, method)
 
     def _everyone(self) -> Floats:
-        values = self.problem.functions.values
+        values = self.study.functions.values
         return np.vstack([np.ones((1, len(self.weights))), values])
 
     def _sample(self, s: WeightSet, y: Floats, model: OutcomeModel) -> Sample:
-        factors = self.problem.factors
+        factors = self.study.factors
         return Sample(
             outcome=y[s.members],
-            terms=model_terms(model, factors, s, self.problem.names),
+            terms=model_terms(model, factors, s, self.study.names),
             everyone=self._everyone(),
             contrasts={factors.label(effect): weight for effect, weight in s.effects.items()},
             factors=factors.size,
         )
 
-    def _outcome(self, outcome: Any) -> Floats:
-        return read_outcome(outcome, self.weights.index, self.data)
-
     # ---- words and pictures ----
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the study first."""
-        problem = self.problem
-        factors = problem.factors
+        study = self.study
+        factors = study.factors
         cells = self.cells()
         table = self.balance_table()
-        known = [factors.label(effect) for effect in problem.estimated]
         own = {
-            "effects": ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else ""),
-            "outcome model": problem.model_words(),
+            "effects": listed(study.known, 8),
+            "outcome model": study.model_words(),
             "treatment cells": f"{len(factors.observed):,} of {2**factors.size:,} observed, with "
             f"{int(cells['rows'].min()):,} to {int(cells['rows'].max()):,} rows",
             "effective sample size": f"{cells['effective sample size'].min():,.1f} (smallest cell) of "
@@ -277,21 +266,13 @@ class FactorialResult(Result):
             own["largest imbalance"] = (
                 f"{table['smd before'].abs().max():.3g} before, {table['smd after'].abs().max():.3g} after"
             )
-        lost = [factors.label(effect) for effect, weight in problem.contrasts.items() if weight is None]
-        if lost:
-            own["not identified"] = ", ".join(lost)
-        if problem.dropped:
-            own["implied by others"] = ", ".join(problem.dropped)
+        if study.lost:
+            own["not identified"] = ", ".join(study.lost)
+        if study.dropped:
+            own["implied by others"] = ", ".join(study.dropped)
         return own | super().facts()
 
 
 def _shown_terms(model: OutcomeModel) -> set[tuple[int, ...]]:
     terms = {term for own in model.function_terms.values() for term in own}
     return terms | {term for term in model.factor_terms if len(term) <= 1}
-
-
-def _joined(problem: FactorialBalanceProblem) -> WeightSet:
-    """Return one set for all effects, whose cells and members the estimators without weights use."""
-    from causalopt.problems.factorial.rows import make_set
-
-    return make_set(problem.estimated, problem.model, problem.factors, problem.functions, 0)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from causalopt.errors import DataError
+from causalopt.messages import argument, call
 from causalopt.modeling.program import Bools, Floats
 from causalopt.study.labels import row_labels
 
@@ -77,7 +78,7 @@ class Design(abc.ABC):
             Where it is not known, or contradicts the design.
         """
         if n is None and self._n is None:
-            raise DataError(f"{self} fits any number of units: say n=.")
+            raise DataError(f"{self} fits any number of units: say {argument('n', assigned=True)}.")
         if n is not None and self._n is not None and n != self._n:
             raise DataError(f"The design is for {self._n} units, but there are {n}.")
         size = int(self._n if n is None else n)  # type: ignore[arg-type]
@@ -208,6 +209,12 @@ class Design(abc.ABC):
         return type(self).__name__
 
 
+def settle(frozen: Any, **values: Any) -> None:
+    """Set attributes of a frozen dataclass as it is made."""
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)
+
+
 def whole(value: Any, what: str) -> int:
     """Return a whole number, or raise `DataError` naming what is not one."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
@@ -234,7 +241,8 @@ def refuse_large(n: int) -> None:
     if n > LARGEST_COVARIANCE:
         raise DataError(
             f"The covariance of {n:,} units has {n:,} x {n:,} entries; at most {LARGEST_COVARIANCE:,} units are "
-            "handled. Use method='isotone' or 'conservative' of causal_bootstrap, which need none."
+            f"handled. Use {argument('method', 'isotone')} or 'conservative' of "
+            f"{call('causal_bootstrap', 'causal_bootstrap')}, which need none."
         )
 
 
@@ -259,7 +267,7 @@ class CompleteRandomization(Design):
     n_treated: int
 
     def __post_init__(self) -> None:
-        whole(self.n_treated, "n_treated")
+        whole(self.n_treated, argument("n_treated"))
 
     def _check(self, n: int) -> None:
         if not 0 < self.n_treated < n:
@@ -333,11 +341,10 @@ class Bernoulli(Design):
     p: Any
 
     def __post_init__(self) -> None:
-        values, labels = read_probabilities(self.p), row_labels(self.p)
-        object.__setattr__(self, "p", float(values) if values.ndim == 0 else values)
+        values = read_probabilities(self.p)
         if values.ndim:
-            object.__setattr__(self, "_n", len(values))
-            object.__setattr__(self, "_labels", labels)
+            settle(self, _n=len(values), _labels=row_labels(self.p))
+        settle(self, p=values if values.ndim else float(values))
 
     def probabilities(self, n: int | None = None) -> Floats:
         """Return P(Z_i = 1) of every unit, as an (n,) array."""
@@ -387,8 +394,6 @@ def as_assignments(values: npt.ArrayLike, n: int | None, what: str) -> Bools:
     array = np.asarray(values)
     if array.ndim != 2 or (n is not None and array.shape[1] != n):
         raise DataError(f"{what} must give a (draws, units) array; its shape is {array.shape}.")
-    if array.dtype != bool:
-        if not np.isin(array, (0, 1)).all():
-            raise DataError(f"{what} must give treatments of 0 and 1.")
-        array = array.astype(bool)
-    return array
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise DataError(f"{what} must give treatments of 0 and 1.")
+    return array.astype(bool, copy=False)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Floats
 from causalopt.solving.options import unknown_name
-from causalopt.study.designs.design import Design
+from causalopt.study.designs.design import Design, settle
 from causalopt.study.designs.estimation import Estimator, QuadraticForm
 from causalopt.study.labels import refuse_other_labels, row_labels
 
@@ -158,9 +159,8 @@ class DoublyRobust(HorvitzThompson):
         labels = [found for found in map(row_labels, (self.treated, self.control)) if found is not None]
         if labels:
             refuse_other_labels(labels[0], labels[-1], "The predictions of Y(1)", "those of Y(0)")
-            object.__setattr__(self, "_labels", labels[0])
-        object.__setattr__(self, "treated", treated)
-        object.__setattr__(self, "control", control)
+            settle(self, _labels=labels[0])
+        settle(self, treated=treated, control=control)
 
     def prediction(self, n: int) -> tuple[Floats, Floats]:
         """Return the predictions of Y(1) and Y(0).
@@ -225,8 +225,7 @@ class Residualised(Estimator):
     name = "residualised"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_labels", row_labels(self.covariates))
-        object.__setattr__(self, "covariates", _covariates(self.covariates))
+        settle(self, _labels=row_labels(self.covariates), covariates=_covariates(self.covariates))
 
     def weights(self, z: Bools, p: Floats) -> Floats:
         """Return c(Z) = Z / N1 - (1 - Z) / N0 - W (W'W)^-1 W'Z / a."""
@@ -304,28 +303,22 @@ def as_estimator(estimator: Any, covariates: Any = None, predictions: Any = None
         return estimator
     if estimator not in ESTIMATORS:
         raise OptionError(unknown_name("estimator", str(estimator), ESTIMATORS))
-    if estimator in ("residualised", "least-squares"):
-        if covariates is None:
-            raise DataError(f"estimator={estimator!r} needs covariates=.")
-        if predictions is not None:
-            raise DataError(f"estimator={estimator!r} uses no predictions; 'doubly-robust' does.")
+    named = argument("estimator", estimator)
+    adjusts = estimator in ("residualised", "least-squares")
+    if adjusts and covariates is None:
+        raise DataError(f"{named} needs {argument('covariates', assigned=True)}.")
+    if covariates is not None and not adjusts:
+        raise DataError(f"{named} uses no covariates; 'residualised' and 'least-squares' do.")
+    if predictions is not None and estimator != "doubly-robust":
+        raise DataError(f"{named} uses no predictions; 'doubly-robust' does.")
+    if adjusts:
         return Residualised(covariates) if estimator == "residualised" else LeastSquares(covariates)
-    if covariates is not None:
-        raise DataError(f"estimator={estimator!r} uses no covariates; 'residualised' and 'least-squares' do.")
     if estimator == "doubly-robust":
         if predictions is None:
             raise DataError(
-                "estimator='doubly-robust' needs predictions=: an array, or a pair of arrays for Y(1) and Y(0), made "
-                "without the outcomes of this experiment."
+                f"{named} needs {argument('predictions', assigned=True)}: an array, or a pair of arrays for Y(1) and "
+                "Y(0), made without the outcomes of this experiment."
             )
-        if isinstance(predictions, tuple):
-            return DoublyRobust(*predictions)
-        return DoublyRobust(predictions)
-    if predictions is not None:
-        raise DataError(f"estimator={estimator!r} uses no predictions; 'doubly-robust' does.")
-    plain: dict[str, Estimator] = {
-        "difference-in-means": DifferenceInMeans(),
-        "horvitz-thompson": HorvitzThompson(),
-        "hajek": Hajek(),
-    }
-    return plain[estimator]
+        return DoublyRobust(*predictions) if isinstance(predictions, tuple) else DoublyRobust(predictions)
+    plain = {kind.name: kind for kind in (DifferenceInMeans, HorvitzThompson, Hajek)}
+    return plain[estimator]()

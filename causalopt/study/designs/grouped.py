@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Floats, Ints
 from causalopt.study.designs.design import (
     CompleteRandomization,
@@ -19,9 +20,10 @@ from causalopt.study.designs.design import (
     exchangeable_covariance,
     permuted,
     refuse_large,
+    settle,
     whole,
 )
-from causalopt.study.labels import row_labels
+from causalopt.study.labels import plain, row_labels
 
 
 class Blocks(Design):
@@ -50,12 +52,10 @@ class Blocks(Design):
         """Return `draws` assignments as a (draws, n) bool array."""
         z = np.empty((draws, self.units(n)), dtype=bool)
         rng = np.random.default_rng(seed)
-        sizes = np.array([len(m) for m in self._members])
         for size, treated in {(len(m), k) for m, k in zip(self._members, self._treated, strict=True)}:
             alike = [m for m, k in zip(self._members, self._treated, strict=True) if (len(m), k) == (size, treated)]
             drawn = permuted(np.arange(size) < treated, draws * len(alike), rng)
             z[:, np.concatenate(alike)] = drawn.reshape(draws, len(alike) * size)
-        assert sizes.sum() == z.shape[1]
         return z
 
     def count(self, n: int | None = None) -> int:
@@ -81,15 +81,15 @@ def _groups(labels: Any, what: str) -> tuple[list[Any], tuple[Ints, ...]]:
     """Return the distinct labels in order of appearance, and the positions of each."""
     array = np.asarray(labels)
     if array.ndim != 1 or len(array) == 0:
-        raise DataError(f"{what} must hold one label a unit; its shape is {array.shape}.")
+        raise DataError(f"{argument(what)} must hold one label a unit; its shape is {array.shape}.")
     import pandas as pd
 
     codes, levels = pd.factorize(array)
     if (codes < 0).any():
-        raise DataError(f"{what} is missing for unit {int(np.flatnonzero(codes < 0)[0])}.")
+        raise DataError(f"{argument(what)} is missing for unit {int(np.flatnonzero(codes < 0)[0])}.")
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    return [level.item() if isinstance(level, np.generic) else level for level in levels], tuple(members)
+    return [plain(level) for level in levels], tuple(members)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,21 +119,22 @@ class Stratified(Blocks):
         if isinstance(given, Mapping):
             missing = [level for level in levels if level not in given]
             if missing:
-                raise DataError(f"n_treated names no number for stratum {missing[0]!r}.")
+                raise DataError(f"{argument('n_treated')} names no number for stratum {missing[0]!r}.")
             unknown = [key for key in given if key not in levels]
             if unknown:
-                raise DataError(f"n_treated names {unknown[0]!r}, which is not a stratum.")
-        counts = [whole(given[s] if isinstance(given, Mapping) else given, f"n_treated of {s!r}") for s in levels]
+                raise DataError(f"{argument('n_treated')} names {unknown[0]!r}, which is not a stratum.")
+        counts = [
+            whole(given[s] if isinstance(given, Mapping) else given, f"{argument('n_treated')} of {s!r}")
+            for s in levels
+        ]
         for level, who, k in zip(levels, members, counts, strict=True):
             if not 0 < k < len(who):
                 raise DataError(
                     f"Stratum {level!r} has {len(who)} unit(s), of which {k} are to be treated: each needs a treated "
                     "and an untreated one. Merge it with another."
                 )
-        for name, value in (("_members", members), ("_treated", tuple(counts)), ("_n", sum(map(len, members)))):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_levels", levels)
-        object.__setattr__(self, "_labels", row_labels(self.strata))
+        settle(self, _members=members, _treated=tuple(counts), _n=sum(map(len, members)))
+        settle(self, _levels=levels, _labels=row_labels(self.strata))
 
     def obstacle(self, z: Bools) -> str | None:
         """Return why the design cannot produce this assignment, or None."""
@@ -169,7 +170,8 @@ class MatchedPairs(Blocks):
         if array.ndim == 2 and array.shape[1] == 2 and np.issubdtype(array.dtype, np.integer):
             if not np.array_equal(np.sort(array, axis=None), np.arange(array.size)):
                 raise DataError(
-                    f"pairs must name every position 0 to {array.size - 1} exactly once; or give one label a unit."
+                    f"{argument('pairs')} must name every position 0 to {array.size - 1} exactly once; or give "
+                    "one label a unit."
                 )
             members: tuple[Ints, ...] = tuple(np.sort(array, axis=1))
             levels: list[Any] = list(range(len(array)))
@@ -178,10 +180,8 @@ class MatchedPairs(Blocks):
         for level, who in zip(levels, members, strict=True):
             if len(who) != 2:
                 raise DataError(f"Pair {level!r} has {len(who)} unit(s); a pair has two.")
-        for name, value in (("_members", members), ("_treated", (1,) * len(members)), ("_n", 2 * len(members))):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_levels", levels)
-        object.__setattr__(self, "_labels", row_labels(self.pairs) if array.ndim == 1 else None)
+        settle(self, _members=members, _treated=(1,) * len(members), _n=2 * len(members))
+        settle(self, _levels=levels, _labels=row_labels(self.pairs) if array.ndim == 1 else None)
 
     @property
     def positions(self) -> Ints:
@@ -220,7 +220,7 @@ class Cluster(Design):
 
     def __post_init__(self) -> None:
         levels, members = _groups(self.clusters, "clusters")
-        whole(self.n_treated, "n_treated")
+        whole(self.n_treated, argument("n_treated"))
         if not 0 < self.n_treated < len(levels):
             raise DataError(
                 f"{self.n_treated} of {len(levels)} clusters are to be treated: one group is empty, and treatment "
@@ -229,9 +229,7 @@ class Cluster(Design):
         codes = np.empty(sum(map(len, members)), dtype=np.int64)
         for c, who in enumerate(members):
             codes[who] = c
-        for name, value in (("_codes", codes), ("_n", len(codes)), ("_levels", levels)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_labels", row_labels(self.clusters))
+        settle(self, _codes=codes, _n=len(codes), _levels=levels, _labels=row_labels(self.clusters))
 
     @property
     def codes(self) -> Ints:

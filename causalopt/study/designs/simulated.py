@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError, warn
+from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Floats
 from causalopt.study.designs.design import (
     BLOCK,
@@ -18,6 +19,7 @@ from causalopt.study.designs.design import (
     as_assignments,
     read_probabilities,
     refuse_large,
+    settle,
 )
 
 #: Assignments from which moments are simulated, unless a design says otherwise.
@@ -119,9 +121,8 @@ class Rerandomized(_Simulated):
 
     def __post_init__(self) -> None:
         if not isinstance(self.base, Design):
-            raise DataError(f"base must be a design, not {type(self.base).__name__}.")
-        object.__setattr__(self, "_n", self.base._n)
-        object.__setattr__(self, "_labels", self.base._labels)
+            raise DataError(f"{argument('base')} must be a design, not {type(self.base).__name__}.")
+        settle(self, _n=self.base._n, _labels=self.base._labels)
 
     def _check(self, n: int) -> None:
         self.base.units(n)
@@ -157,10 +158,9 @@ class Rerandomized(_Simulated):
         """
         size = self.units(n)
         found: list[Bools] = []
-        accepted = tried = 0
+        accepted, tried, warned = 0, 0, False
         block = max(1_000, min(draws * 2, max(1, BLOCK // size)))
         seeds = np.random.SeedSequence(seed)
-        warned = False
         while accepted < draws:
             candidates = self.base.sample(block, n=size, seed=int(seeds.spawn(1)[0].generate_state(1)[0]))
             kept = candidates[self.accepts(candidates)]
@@ -293,9 +293,11 @@ class SampledDesign(_Simulated):
 
     def __post_init__(self) -> None:
         if not callable(self.sampler):
-            raise DataError("sampler must be a function of (rng, draws) that returns a (draws, n) array of 0 and 1.")
+            raise DataError(
+                f"{argument('sampler')} must be a function of (rng, draws) that returns a (draws, n) array of 0 and 1."
+            )
         probe = as_assignments(self.sampler(np.random.default_rng(0), 1), None, "The sampler")
-        object.__setattr__(self, "_n", probe.shape[1])
+        settle(self, _n=probe.shape[1])
 
     def sample(self, draws: int, *, n: int | None = None, seed: int = 0) -> Bools:
         """Return `draws` assignments as a (draws, n) bool array.
@@ -336,20 +338,20 @@ class KnownCovariance(Design):
     def __post_init__(self) -> None:
         sigma = np.asarray(self.sigma, dtype=float)
         if sigma.ndim != 2 or sigma.shape[0] != sigma.shape[1] or sigma.size == 0:
-            raise DataError(f"sigma has shape {sigma.shape}; a square matrix is needed, one row a unit.")
+            raise DataError(f"{argument('sigma')} has shape {sigma.shape}; a square matrix is needed, one row a unit.")
         if not np.isfinite(sigma).all():
-            raise DataError("sigma holds a value that is not finite.")
+            raise DataError(f"{argument('sigma')} holds a value that is not finite.")
         n = len(sigma)
         refuse_large(n)
         scale = float(np.abs(sigma).max())
         if np.abs(sigma - sigma.T).max() > 1e-8 * scale:
-            raise DataError("sigma is not symmetric; a covariance is.")
+            raise DataError(f"{argument('sigma')} is not symmetric; a covariance is.")
         sigma = (sigma + sigma.T) / 2
         smallest = float(np.linalg.eigvalsh(sigma)[0])
         if smallest < -1e-8 * scale:
             raise DataError(
-                f"sigma is not positive semidefinite (its smallest eigenvalue is {smallest:.3g}): no treatment vector "
-                "has this covariance."
+                f"{argument('sigma')} is not positive semidefinite (its smallest eigenvalue is {smallest:.3g}): no "
+                "treatment vector has this covariance."
             )
         p = np.broadcast_to(read_probabilities(self.p), n).astype(float)
         off = np.abs(np.diag(sigma) - p * (1 - p)) > 0.05 * p * (1 - p)
@@ -359,8 +361,7 @@ class KnownCovariance(Design):
                 f"The variance of unit {i} is {sigma[i, i]:.4g}, but a 0/1 treatment with probability {p[i]:.4g} has "
                 f"{p[i] * (1 - p[i]):.4g}. A covariance of treatments coded -1/+1 must be divided by 4."
             )
-        for name, value in (("sigma", sigma), ("p", p), ("_n", n)):
-            object.__setattr__(self, name, value)
+        settle(self, sigma=sigma, p=p, _n=n)
 
     def probabilities(self, n: int | None = None) -> Floats:
         """Return P(Z_i = 1) of every unit, as an (n,) array."""

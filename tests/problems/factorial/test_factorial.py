@@ -545,7 +545,7 @@ def test_infeasible_balance_is_explained_by_effect_and_tolerance(apart, solver):
         co.solve(co.FactorialBalanceProblem(x, z), solver)
     table = caught.value.explanation
     assert not table.loc["a", "estimable"] and table["identified"].all()
-    extra = smallest_extra(co.FactorialBalanceProblem(x, z), co.FactorialBalanceProblem(x, z).estimated)
+    extra = smallest_extra(co.FactorialBalanceProblem(x, z).study, co.FactorialBalanceProblem(x, z).estimated)
     assert f"a tolerance {rounded_up(extra, 3)} standard" in str(caught.value)
     assert co.solve(co.FactorialBalanceProblem(x, z, tolerance=extra * 1.001), solver).is_optimal
     with pytest.raises(co.InfeasibleError):
