@@ -3,8 +3,8 @@
 Constraints that follow from others make solvers report false infeasibility, and multipliers that mean nothing. Which
 of them are kept must not depend on their size: the first of those that say the same stays, so that there is no
 pivoting. Each vector is split into its part in the span of those kept and the rest, by the Gram-Schmidt process done
-twice, after which the rest is orthogonal to the span up to rounding (Giraud, Langou and Rozloznik 2005, Computers and
-Mathematics with Applications 50:1069).
+twice where it has to be, after which the rest is orthogonal to the span up to rounding (Giraud, Langou and Rozloznik
+2005, Computers and Mathematics with Applications 50:1069).
 
 Rows that are too long to be worked on one by one are known by their inner products alone; a pivoted Cholesky
 factor of these holds short vectors with the same inner products.
@@ -23,8 +23,8 @@ from causalopt.modeling.program import Floats, Ints
 #: Length of what is left of a vector outside a span, relative to its own, up to which it counts as inside.
 TOLERANCE = 1e-8
 
-#: The same for vectors that are known by their inner products, of which rounding leaves half the digits.
-TOLERANCE_OF_PRODUCTS = 1e-6
+#: Square of what is left of a row, relative to its own, of which inner products know nothing.
+ROUNDING = 1e-12
 
 
 class Span:
@@ -55,17 +55,19 @@ class Span:
     def add(self, vector: Floats) -> bool:
         """Add a vector, and return whether it was outside the span; one that was inside changes nothing."""
         inside, left = self._split(vector)
-        length = float(np.linalg.norm(left))
-        if length <= self.tolerance * float(np.linalg.norm(vector)):
+        if float(np.linalg.norm(left)) <= self.tolerance * float(np.linalg.norm(vector)):
             return False
-        k = self.size
+        self._append(inside, left)
+        return True
+
+    def _append(self, inside: Floats, left: Floats) -> None:
+        k, length = self.size, float(np.linalg.norm(left))
         if k == len(self._basis):
             self._basis = np.concatenate([self._basis, np.empty_like(self._basis)])
             self._triangle = np.pad(self._triangle, (0, k))
         self._basis[k] = left / length
         self._triangle[k, :k], self._triangle[k, k] = inside, length
         self.size += 1
-        return True
 
     def residual(self, vector: Floats) -> Floats:
         """Return what is left of a vector outside the span."""
@@ -77,17 +79,22 @@ class Span:
 
     def combination(self, vector: Floats) -> Floats:
         """Return the coefficients of the vectors that were added in the combination nearest to a vector."""
+        return self._coefficients(self._split(vector)[0])
+
+    def _coefficients(self, inside: Floats) -> Floats:
         k = self.size
-        return np.asarray(solve_triangular(self._triangle[:k, :k], self._split(vector)[0], lower=True, trans="T"))
+        return np.asarray(solve_triangular(self._triangle[:k, :k], inside, lower=True, trans="T"))
 
     def _split(self, vector: Floats) -> tuple[Floats, Floats]:
+        """Return a vector's part in the span, in terms of the basis, and the rest."""
         basis = self._basis[: self.size]
-        inside = np.zeros(self.size)
-        for _ in range(2):
-            more = basis @ vector
+        inside = basis @ vector
+        left = vector - basis.T @ inside
+        if left @ left < 0.5 * (vector @ vector):  # else once is enough: little was taken away, and little is lost
+            more = basis @ left
             inside += more
-            vector = vector - basis.T @ more
-        return inside, vector
+            left -= basis.T @ more
+        return inside, left
 
 
 def with_products(gram: Floats) -> Floats:
@@ -129,16 +136,18 @@ def dependent_rows(
     """
     size = np.sqrt(np.maximum(gram.diagonal(), 1e-300))
     vectors = with_products(gram / np.outer(size, size))
-    span = Span(vectors.shape[1], TOLERANCE_OF_PRODUCTS)
+    span = Span(vectors.shape[1])
     kept: list[int] = []
     dependent: list[int] = []
     for p, vector in enumerate(vectors):
-        left = span.residual(vector)
-        if p >= known and left @ left <= tolerance * (vector @ vector):
-            coefficients = span.combination(vector) * size[p] / size[kept]
+        inside, left = span._split(vector)
+        share = float(left @ left) / max(float(vector @ vector), 1e-300)
+        if p >= known and share <= tolerance:
+            coefficients = span._coefficients(inside) * size[p] / size[kept]
             if follows is None or follows(p, np.array(kept, dtype=np.int64), coefficients):
                 dependent.append(p)
                 continue
-        if span.add(vector):
+        if share > ROUNDING:
+            span._append(inside, left)
             kept.append(p)
     return np.array(dependent, dtype=np.int64)
