@@ -40,7 +40,7 @@ def from_scratch(part: Part) -> tuple[Floats, Floats]:
     """Return the same by a linear program for each, in which the bounds on the weights are rows."""
     (block,) = part.whole_blocks()
     p, n = len(part.tolerance), block.data.shape[1]
-    own = {"lower": part.problem.lower, "upper": part.problem.upper}
+    own = {"lower": part.study.lower, "upper": part.study.upper}
     program = Program.from_arrays(np.zeros(n), block.data, block.lower, block.upper, *own.values())
     give = sp.csr_matrix((block.factor, (np.arange(p), np.arange(p))), shape=(program.n_rows, p))
     alone = []
@@ -65,7 +65,7 @@ def from_scratch(part: Part) -> tuple[Floats, Floats]:
 
 def sides(part: Part) -> list[str]:
     """Return which bounds on the weights there are to give way."""
-    return [side for side in ("upper", "lower") if np.isfinite(getattr(part.problem, side))]
+    return [side for side in ("upper", "lower") if np.isfinite(getattr(part.study, side))]
 
 
 def seconds(run: Callable[[Part], tuple[Floats, Floats]], part: Part) -> tuple[float, tuple[Floats, Floats]]:
@@ -83,7 +83,7 @@ def main() -> None:
     for name in ("instance", "a program each", "one live program", "ratio", "alone that do", "largest difference"):
         table.add_column(name, justify="left" if name == "instance" else "right")
     for shifted, by, upper in ((1, 3.2, np.inf), (5, 2.2, np.inf), (arguments.covariates, 1.5, np.inf), (1, 3.2, 5.0)):
-        (part,) = parts(problem(arguments.rows, arguments.covariates, shifted, by, upper), "highs")
+        (part,) = parts(problem(arguments.rows, arguments.covariates, shifted, by, upper).study, "highs")
         after, new = seconds(live, part)
         before, old = seconds(from_scratch, part)
         a, b = np.concatenate(new), np.concatenate(old)

@@ -176,43 +176,45 @@ def solve(
         violation = _violation(gradient, lam, problem.tolerance) * unit
         if violation <= tolerance:
             return _optimal(problem, lam, u, value, iteration)
-        hessian = gram.at(u)
-        scale = max(float(np.trace(hessian)) / m, 1e-300)
-        improved = False
-        for _ in range(12):  # more damping until the step makes progress
-            proximal = max(damping, 1e-3 * min(violation, 0.1)) * max(scale, r * 1e-8)
-            step = _newton_point(hessian, gradient, lam, problem.tolerance, proximal) - lam
-            length = 1.0
-            slope = float(gradient @ step) + float(problem.tolerance @ (np.abs(lam + step) - np.abs(lam)))
-            while length > 1e-10:
-                trial = lam + length * step
-                trial_u = problem.primal(trial)
-                trial_value = _dual(problem, trial, trial_u)
-                if trial_value <= value + 1e-4 * length * min(slope, 0.0) + 1e-15 * abs(value):
-                    improved = True
-                    break
-                length /= 2
-            if improved:
-                break
-            damping *= 100
-        if not improved:
+        better = _newton_step(problem, lam, value, gradient, gram.at(u), violation, damping)
+        if better is None:
             break
-        damping = max(damping / 10, LEAST_DAMPING)
-        stalled = np.array_equal(trial, lam)
+        before = lam
+        lam, u, value, damping = better
         certificate = None
         if iteration >= PATIENCE:  # multipliers that go on growing may be the proof that there is no solution
-            certificate = _farkas(problem, trial)
+            certificate = _farkas(problem, lam)
             if certificate is None:
-                certificate = _farkas(problem, trial - lam)
-        lam, u, value = trial, trial_u, trial_value
+                certificate = _farkas(problem, lam - before)
         if certificate is not None:
             return Solution(Termination(Reason.INFEASIBLE), farkas=certificate, method="", iterations=iteration + 1)
-        if stalled:
+        if np.array_equal(lam, before):
             break
     gradient = problem.rows @ u - problem.target
     if _violation(gradient, lam, problem.tolerance) * unit <= 1e-8:
         return _optimal(problem, lam, u, value, iteration + 1)
     return Solution(Termination(Reason.NO_SOLUTION, Limit.ITERATIONS), iterations=iteration + 1)
+
+
+def _newton_step(
+    problem: SeparableQP, lam: Floats, value: float, gradient: Floats, hessian: Floats, violation: float, damping: float
+) -> tuple[Floats, Floats, float, float] | None:
+    """Return better multipliers, their u and dual objective, and the damping for the next step; None where none are."""
+    scale = max(float(np.trace(hessian)) / len(lam), 1e-300)
+    for _ in range(12):  # more damping until the step makes progress
+        proximal = max(damping, 1e-3 * min(violation, 0.1)) * max(scale, problem.rows.shape[1] * 1e-8)
+        step = _newton_point(hessian, gradient, lam, problem.tolerance, proximal) - lam
+        length = 1.0
+        slope = float(gradient @ step) + float(problem.tolerance @ (np.abs(lam + step) - np.abs(lam)))
+        while length > 1e-10:
+            trial = lam + length * step
+            u = problem.primal(trial)
+            reached = _dual(problem, trial, u)
+            if reached <= value + 1e-4 * length * min(slope, 0.0) + 1e-15 * abs(value):
+                return trial, u, reached, max(damping / 10, LEAST_DAMPING)
+            length /= 2
+        damping *= 100
+    return None
 
 
 def _optimal(problem: SeparableQP, lam: Floats, u: Floats, value: float, iterations: int) -> Solution:

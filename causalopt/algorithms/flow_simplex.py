@@ -94,27 +94,18 @@ class FlowSession:
         self._target: list[int] = target.tolist()
         self._counts = np.zeros(len(source))  # coefficient of each arc in the count
         self._counts[m : m + r] = 1.0
-        self._counts[-1] = 1.0
         # Without limits the ends' counts limit the arcs; a row of its own for each would only spoil the multipliers.
         most = np.full(m, int(min(supply.sum(), capacity.sum())) + 1) if limit is None else limit
         limits = np.concatenate([most, supply, capacity, [0]])
         self._limit: list[int] = limits.astype(np.int64).tolist()
-        self._flow: list[int] = [0] * len(source)
-        # Nonbasic at zero: 1; nonbasic at its limit: -1; basic: 0.
-        self._state = np.ones(len(source))
-        self._state[m:] = 0.0
-        nodes = r + c + 1
-        self._parent = [self.hub] * nodes
-        self._parent_arc = [m + i for i in range(r + c)] + [-1]
-        self._tree: list[set[int]] = [{m + i} for i in range(r + c)] + [set()]
-        self._link = self._artificial
         self._cursor = 0
         self._n = 0
         self._cost = np.zeros(len(source))
-        self._base = np.zeros(nodes)  # a_i
+        self._base = np.zeros(r + c + 1)  # a_i
         self._slope = np.concatenate([np.ones(r), np.zeros(c + 1)])  # b_i
         self._mu = 0.0
         self._fresh = True
+        self._restart(0)
 
     def solve(self, weights: Floats, n: int) -> Flow:
         """Return the heaviest flow of n pairs; where there are not as many, the heaviest of as many as there are."""
@@ -150,14 +141,15 @@ class FlowSession:
         self._flow[arc] = self._limit[arc] = abs(missing)
 
     def _restart(self, n: int) -> None:
+        """Take the basis in which all hangs by the hub, and n pairs are missing."""
         m, hub = self.n_pairs, self.hub
         size = len(self._source)
-        self._flow = [0] * size
-        self._state = np.ones(size)
+        self._flow: list[int] = [0] * size
+        self._state = np.ones(size)  # nonbasic at zero: 1; nonbasic at its limit: -1; basic: 0
         self._state[m:] = 0.0
         self._parent = [hub] * (hub + 1)
         self._parent_arc = [m + i for i in range(hub)] + [-1]
-        self._tree = [{m + i} for i in range(hub)] + [set()]
+        self._tree: list[set[int]] = [{m + i} for i in range(hub)] + [set()]
         self._link = self._artificial
         self._fresh = True
         self._counts[self._artificial] = 1.0
@@ -208,16 +200,12 @@ class FlowSession:
         downward = self._target_array[arc] == np.arange(self.hub + 1)
         sign = np.where(downward, 1.0, -1.0)
         sign[self.hub] = 0.0
-        base, slope = sign * self._tree_cost(arc), sign * self._counts[arc]
+        base, slope = sign * self._cost[arc], sign * self._counts[arc]
         while (parent != self.hub).any():
             base, slope = base + base[parent], slope + slope[parent]
             parent = parent[parent]
         self._base, self._slope = base, slope
         self._set_multiplier()
-
-    def _tree_cost(self, arcs: Ints) -> Floats:
-        cost: Floats = self._cost[arcs]
-        return cost
 
     def _kappa(self, arc: int) -> float:
         """Return by how much the count changes with the flow on an arc's cycle."""
@@ -341,13 +329,8 @@ class FlowSession:
 
     def _exchange(self, leaving: int, entering: int) -> None:
         """Take an arc out of the tree and hang what it held by the entering arc, or by the link."""
-        source, target, parent, parent_arc, tree = (
-            self._source,
-            self._target,
-            self._parent,
-            self._parent_arc,
-            self._tree,
-        )
+        source, target, tree = self._source, self._target, self._tree
+        parent, parent_arc = self._parent, self._parent_arc
         top = source[leaving] if parent_arc[source[leaving]] == leaving else target[leaving]
         tree[source[leaving]].discard(leaving)
         tree[target[leaving]].discard(leaving)

@@ -89,7 +89,7 @@ def test_exact_balance_that_contradicts_itself_names_the_covariates(solver):
     x["b"] = 1 - x["a"]
     arguments = {"estimand": "population", "scale": "raw", "target": {"a": 0.4, "b": 0.7, "c": 0.0}}
     problem = co.BalanceProblem(x, tolerance=0.0, **arguments)
-    assert collinear(problem) == [("a", "b")]
+    assert collinear(problem.study) == [("a", "b")]
     error = explained(problem, solver)
     assert "Exact balance of a, b contradicts itself" in str(error)
     table = error.explanation
@@ -98,7 +98,7 @@ def test_exact_balance_that_contradicts_itself_names_the_covariates(solver):
     assert table.loc["b", "smallest alone"] == pytest.approx(0.1, rel=2e-6)
     assert np.isinf(table.loc["c", "smallest alone"])
     fine = co.BalanceProblem(x, tolerance=0.0, **(arguments | {"target": {"a": 0.4, "b": 0.6, "c": 0.0}}))
-    assert collinear(fine) == [] and co.solve(fine, solver).is_optimal
+    assert collinear(fine.study) == [] and co.solve(fine, solver).is_optimal
 
 
 def test_a_tolerance_alone_takes_account_of_exact_rows_that_follow_from_others():
@@ -140,7 +140,7 @@ def test_the_elastic_program_agrees_with_the_certificates_of_dual_newton():
     for seed in range(6):
         x, t = shifted(seed, by=1.5 + 0.5 * seed)
         problem = co.BalanceProblem(x, t, tolerance=0.02)
-        with Elastic(parts(problem)[0]) as live:
+        with Elastic(parts(problem.study)[0]) as live:
             total = live.jointly().sum()
         answer = dual_newton.solve(problem.separable()[0][1])
         assert (total > 1e-7) == (answer.termination.reason.value == "infeasible")
@@ -148,7 +148,7 @@ def test_the_elastic_program_agrees_with_the_certificates_of_dual_newton():
 
 def from_scratch(part, elastic, side=None):
     """Return the least extra tolerance of some, or of one bound on the weights, by a linear program of its own."""
-    problem, p = part.problem, len(part.problem.names)
+    problem, p = part.study, len(part.study.names)
     blocks = part.whole_blocks()
     rows, lower, upper, give = [], [], [], []
     for k, block in enumerate(blocks):
@@ -194,7 +194,7 @@ def hard_problems():
 def test_one_live_program_answers_as_a_program_of_its_own_for_each_question():
     kinds = {"none alone": 0, "one alone": 0, "no bound": 0, "a bound": 0}
     for problem in hard_problems():
-        for part in parts(problem):
+        for part in parts(problem.study):
             tolerance = part.tolerance
             with Elastic(part) as live:
                 jointly = live.jointly()
@@ -225,7 +225,7 @@ def test_what_would_do_does_not_depend_on_the_units_of_measurement(units):
 
     def answers(units):
         tolerance = dict(zip("abc", 0.02 * np.array(units), strict=True))
-        with Elastic(parts(co.BalanceProblem(x * units, t, tolerance=tolerance, **given))[0]) as live:
+        with Elastic(parts(co.BalanceProblem(x * units, t, tolerance=tolerance, **given).study)[0]) as live:
             alone = [live.alone(k) / units[k] for k in range(3)]
             return [*alone, live.bound("upper"), live.bound("lower")]
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import factorial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
+from causalopt.problems.balance.result import BalanceResult
 from causalopt.solving.options import unknown_name
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.result import BalanceResult
 
 
 def bias_bound(result: BalanceResult, coefficients: float | Mapping[str, float], *, achieved: bool = False) -> float:
@@ -40,18 +39,18 @@ def bias_bound(result: BalanceResult, coefficients: float | Mapping[str, float],
     >>> round(bias_bound(result, {"age": 2.0}), 6)
     0.2
     """
-    problem = result.problem
+    study = result.study
     table = result.balance_table()
     bounds = []
-    for group in problem.groups:
-        own = table.loc[group.label] if len(problem.groups) > 1 else table
+    for group in study.groups:
+        own = table.loc[group.label] if len(study.groups) > 1 else table
         distance = own["smd after"].abs().to_numpy() if achieved else own["tolerance"].to_numpy()
-        unit = group.unit * problem._moments.spread
+        unit = group.unit * study.moments.spread
         if isinstance(coefficients, Mapping):
             for name in coefficients:
-                if name not in problem.names:
-                    raise DataError(unknown_name("balanced function", str(name), problem.names))
-            beta = np.array([abs(float(coefficients.get(name, 0.0))) for name in problem.names])
+                if name not in study.names:
+                    raise DataError(unknown_name("balanced function", str(name), study.names))
+            beta = np.array([abs(float(coefficients.get(name, 0.0))) for name in study.names])
             bounds.append(float(beta @ (distance * unit)))
         else:
             bounds.append(abs(float(coefficients)) * float(distance.sum()))
@@ -83,10 +82,10 @@ def smooth_bias_bound(linear_bound: float, derivative: npt.ArrayLike, width: npt
     0.02
     """
     if degree < 0:
-        raise DataError(f"degree is {degree}; it must be zero or positive.")
+        raise DataError(f"{argument('degree')} is {degree}; it must be zero or positive.")
     m, h = np.broadcast_arrays(np.asarray(derivative, dtype=float), np.asarray(width, dtype=float))
     if (m < 0).any() or (h < 0).any():
-        raise DataError("derivative and width must not be negative.")
+        raise DataError(f"{argument('derivative')} and width must not be negative.")
     remainder = m * h ** (degree + 1) / factorial(degree + 1)
     return float(linear_bound) + 2.0 * float(np.sum(remainder))
 

@@ -30,20 +30,17 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from causalopt.errors import CausaloptWarning, SolverFailure
 from causalopt.modeling.program import Bools, Floats, Program
+from causalopt.problems.balance.data import BalanceStudy
 from causalopt.problems.balance.rows import RowBlock, dense_rows, group_block
 from causalopt.solving.elastic import elastic_backend
 from causalopt.solving.result import Result
 from causalopt.solving.session import Session
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.problem import BalanceProblem
 
 #: What rows give way by, in standard deviations of a mean, that counts as nothing.
 NONE = 1e-9
@@ -62,7 +59,7 @@ MOST_STEPS = 200
 class Part:
     """Blocks that share weights (all of them where tolerances are between groups), and who is to solve for them."""
 
-    problem: BalanceProblem
+    study: BalanceStudy
     blocks: tuple[RowBlock, ...]
     solver: str
 
@@ -78,18 +75,18 @@ class Part:
 
     def whole_blocks(self) -> tuple[RowBlock, ...]:
         """Return the blocks with all their rows, also exact ones that follow from others: each can give way alone."""
-        groups = {group.label: group for group in self.problem.groups}
+        groups = {group.label: group for group in self.study.groups}
         return tuple(
             group_block(groups[block.label], block.tolerance, dependent=True) if block.label in groups else block
             for block in self.blocks
         )
 
 
-def parts(problem: BalanceProblem, solver: str = "auto") -> list[Part]:
+def parts(study: BalanceStudy, solver: str = "auto") -> list[Part]:
     """Return the parts of a problem whose weights are found apart."""
-    if problem.between is None:
-        return [Part(problem, (block,), solver) for block in problem.blocks]
-    return [Part(problem, problem.blocks, solver)]
+    if study.between is None:
+        return [Part(study, (block,), solver) for block in study.blocks]
+    return [Part(study, study.blocks, solver)]
 
 
 class Elastic:
@@ -110,7 +107,7 @@ class Elastic:
         blocks = part.whole_blocks()
         first = min(block.start for block in blocks)
         self.n_weights = max(block.start + block.data.shape[1] for block in blocks) - first
-        n, p = self.n_weights, len(part.problem.names)
+        n, p = self.n_weights, len(part.study.names)
         self.matrix = dense_rows([dataclasses.replace(b, start=b.start - first) for b in blocks], n)
         kept = np.concatenate([block.kept for block in blocks])
         position = np.concatenate([block.kept + k * p for k, block in enumerate(blocks)])
@@ -119,7 +116,7 @@ class Elastic:
         self.factor = np.concatenate([b.factor[b.kept[b.kept < p]] for b in blocks])
         k = len(rows)
         slack = sp.csr_matrix((np.ones(k), (rows, np.arange(k))), shape=(len(kept), k))
-        bounds = part.problem.lower, part.problem.upper
+        bounds = part.study.lower, part.study.upper
         self.program = Program.from_arrays(
             np.concatenate([np.zeros(n), np.ones(2 * k)]),
             sp.hstack([self.matrix, slack, -slack], format="csr"),
@@ -151,14 +148,14 @@ class Elastic:
         if self._total(first) > NONE:
             return np.inf
         held = np.maximum(self._point(first), 0.0)
-        held[: self.n_weights], held[own] = self.part.problem.upper, np.inf
+        held[: self.n_weights], held[own] = self.part.study.upper, np.inf
         second = self._solve(c=np.where(own, self.program.c, 0.0), upper=held)
         factor = float(self.factor[self.position == position][0])
         return float(max(self._total(second) * self.n_weights / factor, 0.0))
 
     def bound(self, side: str) -> float:
         """Return the bound on the weights, "lower" or "upper", that would do in place of its own; infinite if none."""
-        at = float(getattr(self.part.problem, side))
+        at = float(getattr(self.part.study, side))
         for _ in range(MOST_STEPS):
             values = getattr(self.program, side).copy()
             values[: self.n_weights] = at

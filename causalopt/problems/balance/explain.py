@@ -34,11 +34,11 @@ NEAREST = {
 @explains(BalanceResult)
 def words(result: BalanceResult) -> str:
     """Return what balancing weights say of themselves."""
-    problem = result.problem
-    groups = listing([f"{plural(g.size, 'unit')} (group {g.label})" for g in problem.groups])
+    study = result.study
+    groups = listing([f"{plural(g.size, 'unit')} (group {g.label})" for g in study.groups])
     solved = (
-        f"Weights on {groups} were chosen so that the means of {plural(len(problem.names), 'covariate function')} come "
-        f"within their tolerances of {TARGETS[problem.estimand]}, and {_least(result)} is least."
+        f"Weights on {groups} were chosen so that the means of {plural(len(study.names), 'covariate function')} come "
+        f"within their tolerances of {TARGETS[study.estimand]}, and {_least(result)} is least."
     )
     return explanation(
         result, Words(solved, (_sizes(result), _balance(result)), (_binding(result), _prices(result)), _silent(result))
@@ -46,8 +46,8 @@ def words(result: BalanceResult) -> str:
 
 
 def _least(result: BalanceResult) -> str:
-    given, norm = result.problem._given, result.problem.norm
-    sampled, based = (given[name] is not None for name in ("sampling_weights", "base_weights"))
+    given, norm = result.study.given, result.study.norm
+    sampled, based = given.sampling_weights is not None, given.base_weights is not None
     if not (sampled or based):
         return LEAST[norm]
     text = f"{NEAREST[norm]} from the {'base' if based else 'sampling'} weights"
@@ -55,7 +55,7 @@ def _least(result: BalanceResult) -> str:
 
 
 def _sizes(result: BalanceResult) -> str:
-    sizes, table = result.effective_sample_size, result.problem.groups
+    sizes, table = result.effective_sample_size, result.study.groups
     kept = listing([f"{sizes[g.label]:,.1f} of {g.size:,} (group {g.label})" for g in table])
     none = sum(int((np.abs(result._of(g)) <= 1e-7).sum()) for g in table)
     text = (
@@ -66,8 +66,8 @@ def _sizes(result: BalanceResult) -> str:
 
 
 def _small(result: BalanceResult) -> str:
-    w, codes = result.weights.to_numpy(), result.problem._codes
-    sizes = {label: effective_size(w[codes == k]) for k, label in enumerate(result.problem.levels)}
+    w, codes = result.weights.to_numpy(), result.study.codes
+    sizes = {label: effective_size(w[codes == k]) for k, label in enumerate(result.study.levels)}
     small = [f"{size:.3g} (group {label})" for label, size in sizes.items() if size < SMALL_SIZE]
     if not small:
         return ""
@@ -83,8 +83,8 @@ def _balance(result: BalanceResult) -> str:
         f"The largest difference from the target was {table['smd before'].abs().max():.3g} before weighting and is "
         f"{table['smd after'].abs().max():.3g} after, in the unit of the tolerances."
     )
-    if result.problem.dropped:
-        text += f" Exact balance of {listing(result.problem.dropped)} follows from that of the others."
+    if result.study.dropped:
+        text += f" Exact balance of {listing(result.study.dropped)} follows from that of the others."
     return text
 
 
@@ -126,7 +126,7 @@ def _silent(result: BalanceResult) -> str:
         "weights were chosen without any outcome; an effect estimated with them holds only if treatment is as good as "
         "random given the covariates."
     )
-    if result.problem.lower < 0:
+    if result.study.lower < 0:
         text += " Negative weights were allowed: they extrapolate beyond the units that are there."
     return text
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from causalopt import modeling
 from causalopt.algorithms import dual_newton
-from causalopt.errors import CausaloptWarning, DataError, SolverFailure, VerificationError
+from causalopt.errors import DataError, SolverFailure, VerificationError, warn
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Program
+from causalopt.problems.balance.data import BalanceStudy
+from causalopt.problems.balance.model import separable
+from causalopt.problems.balance.result import BalanceResult
 from causalopt.solving.answer import Answer
-from causalopt.verifying.claims import Reason, Solution
+from causalopt.solving.dispatch import solve
+from causalopt.solving.problem import Problem
+from causalopt.solving.reduce import join
+from causalopt.solving.result import Result
+from causalopt.verifying.claims import Reason, Solution, Termination
+from causalopt.verifying.verify import verify
 
-if TYPE_CHECKING:
-    from causalopt.problems.balance.problem import BalanceProblem
-    from causalopt.problems.balance.result import BalanceResult
-
-Solver = Callable[[Program, "BalanceProblem"], Solution]
+#: What makes the problem of a study.
+Maker = Callable[[BalanceStudy], Problem]
+Solver = Callable[[Program, BalanceStudy], Solution]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,42 +52,42 @@ class Frontier(Answer):
 
 
 def solve_frontier(
-    problem: BalanceProblem, tolerances: npt.ArrayLike, outcome: Any, solver: str, progress: bool
+    study: BalanceStudy, make: Maker, tolerances: npt.ArrayLike, outcome: Any, solver: str, progress: bool
 ) -> Frontier:
     """Solve a balance problem for a range of tolerances; see `BalanceProblem.frontier`."""
     values = np.atleast_1d(np.asarray(tolerances, dtype=float))
     if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or len(values) == 0:
-        raise DataError("tolerances must be a list of numbers, zero or positive.")
-    if problem.norm != "l2":
-        raise DataError(f"The frontier is one of variance: norm must be 'l2', not {problem.norm!r}.")
-    sweep = Sweep(problem, solver)
+        raise DataError(f"{argument('tolerances')} must be a list of numbers, zero or positive.")
+    if study.norm != "l2":
+        raise DataError(f"The frontier is one of variance: {argument('norm')} must be 'l2', not {study.norm!r}.")
+    sweep = Sweep(study, make, solver)
     y = None
     rows, prices = [], []
     for tolerance in _shown(np.sort(values)[::-1], progress):  # loose to tight: multipliers change little
         try:
-            answer = sweep.at(np.full(len(problem.names), float(tolerance)))
+            answer = sweep.at(np.full(len(study.names), float(tolerance)))
         except KeyboardInterrupt:
-            warnings.warn(f"Interrupted at tolerance {tolerance:g}; the others are missing.", CausaloptWarning, 3)
+            warn(f"Interrupted at tolerance {tolerance:g}; the others are missing.")
             break
         if answer is None:
-            for group in problem.groups:
+            for group in study.groups:
                 rows.append((tolerance, group.label, "infeasible", np.nan, np.nan, np.nan))
             continue
         if outcome is not None and y is None:
             y = answer._outcome(outcome)
         estimate = np.nan if y is None else answer._difference(y)
-        for group in problem.groups:
+        for group in study.groups:
             size, cv = answer.effective_sample_size[group.label], answer.cv[group.label]
             rows.append((tolerance, group.label, "optimal", cv, size, estimate))
         duals = answer.duals.assign(tolerance=tolerance)
         if "group" not in duals:
-            duals["group"] = problem.groups[0].label
+            duals["group"] = study.groups[0].label
         prices.append(duals)
     columns = ["tolerance", "group", "status", "cv", "effective sample size", "estimate"]
     table = pd.DataFrame(rows, columns=columns).set_index(["tolerance", "group"]).sort_index()
-    wide = pd.DataFrame(columns=problem.names)
+    wide = pd.DataFrame(columns=study.names)
     if prices:
-        wide = pd.concat(prices).pivot(index=["tolerance", "group"], columns="covariate", values="dual")[problem.names]
+        wide = pd.concat(prices).pivot(index=["tolerance", "group"], columns="covariate", values="dual")[study.names]
     return Frontier(table if outcome is not None else table.drop(columns="estimate"), wide, sweep.solver)
 
 
@@ -89,13 +96,15 @@ class Sweep:
 
     Parameters
     ----------
-    problem : BalanceProblem
+    study : BalanceStudy
+    make : callable
+        The problem of a study, which builds the model and labels the answers.
     solver : str
         "dual-newton" (and "auto") starts each solve from the last; a backend starts afresh.
     """
 
-    def __init__(self, problem: BalanceProblem, solver: str) -> None:
-        self.problem = problem
+    def __init__(self, study: BalanceStudy, make: Maker, solver: str) -> None:
+        self.study, self.make = study, make
         self.solver = "dual-newton" if solver == "auto" else solver
         self._run: Solver = _DualNewton() if self.solver == "dual-newton" else _Cold(self.solver)
         self._program: Program | None = None
@@ -103,15 +112,11 @@ class Sweep:
 
     def at(self, tolerance: Floats) -> BalanceResult | None:
         """Return the verified weights at some tolerances (P values); None where there are none."""
-        from causalopt.modeling.compile import compile_model
-        from causalopt.problems.balance.result import BalanceResult
-        from causalopt.solving.result import Result
-        from causalopt.verifying.claims import Termination
-
-        own = self.problem.with_tolerance(tolerance)
+        own = self.study.with_tolerance(tolerance)
+        problem = self.make(own)
         kept = [len(block.kept) for block in own.blocks]
         if self._program is None or kept != self._kept:  # exact balance may drop dependent rows
-            self._program, self._kept = compile_model(own.build()), kept
+            self._program, self._kept = modeling.compile_model(problem.build()), kept
         program = self._program.replace(
             row_lower=np.concatenate([b.lower for b in own.blocks]),
             row_upper=np.concatenate([b.upper for b in own.blocks]),
@@ -119,7 +124,7 @@ class Sweep:
         solution = self._run(program, own)
         if solution.x is None:
             return None
-        answer = own.result(
+        answer = problem.result(
             Result(status=Termination(Reason.OPTIMAL), x=solution.x, row_dual=solution.row_dual), program
         )
         assert isinstance(answer, BalanceResult)
@@ -142,11 +147,8 @@ class _DualNewton:
         self.multipliers: list[Floats | None] = []
         self.grams: list[dual_newton.Gram] = []
 
-    def __call__(self, program: Program, problem: BalanceProblem) -> Solution:
-        from causalopt.solving.reduce import join
-        from causalopt.verifying.verify import verify
-
-        parts = problem.separable()
+    def __call__(self, program: Program, study: BalanceStudy) -> Solution:
+        parts = separable(study)
         same = len(self.grams) == len(parts) and all(
             gram.problem.rows is qp.rows for gram, (_, qp) in zip(self.grams, parts, strict=True)
         )
@@ -164,7 +166,7 @@ class _DualNewton:
         if not check.passed:
             raise VerificationError(f"dual-newton: {check}", verification=check)
         if verified.termination.reason is Reason.NO_SOLUTION:
-            return _Cold("auto")(program, problem)
+            return _Cold("auto")(program, study)
         return verified
 
 
@@ -174,9 +176,7 @@ class _Cold:
     def __init__(self, solver: str) -> None:
         self.solver = solver
 
-    def __call__(self, program: Program, problem: BalanceProblem) -> Solution:
-        from causalopt.solving.dispatch import solve
-
+    def __call__(self, program: Program, study: BalanceStudy) -> Solution:
         result = solve(program, self.solver)
         if not result and result.status.reason is not Reason.INFEASIBLE:
             raise SolverFailure(f"{self.solver} ended without a solution ({result.status}).")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from causalopt.algorithms.rank import dependent_rows
 from causalopt.errors import CausaloptError, InfeasibleError
-from causalopt.modeling.program import Bools, Floats
+from causalopt.messages import argument, in_python
+from causalopt.modeling.program import Bools, Floats, Ints
+from causalopt.problems.balance.data import BalanceStudy
 from causalopt.problems.balance.elastic import Elastic, Part, parts
 from causalopt.solving.elastic import with_margin
 from causalopt.solving.words import rounded_down, rounded_up
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.problem import BalanceProblem
 
 #: Entries of the covariate matrix up to which the message names what would do; above, only the explanation does.
 PROMPT_ENTRIES = 300_000
@@ -39,7 +38,7 @@ LEAST = ["smallest alone", "smallest jointly"]
 SMALL = 0.01
 
 
-def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> InfeasibleError:
+def explain_infeasible(study: BalanceStudy, solver: str = "auto") -> InfeasibleError:
     """Return the error for tolerances that cannot be met, with a table of those that can.
 
     Its `explanation` has, by group and covariate: `tolerance` (asked for), `smallest alone` (the smallest that works
@@ -54,29 +53,31 @@ def explain_infeasible(problem: BalanceProblem, solver: str = "auto") -> Infeasi
     The explanation takes one more for each covariate, when it is looked at; on more than two million numbers the joint
     one alone.
     """
-    found = parts(problem, solver)
+    found = parts(study, solver)
     table = partial(explanation, found)
-    words = _contradictions(problem)
-    entries = sum(block.data.size for block in problem.blocks)
+    words = _contradictions(study)
+    entries = sum(block.data.size for block in study.blocks)
     if entries > PROMPT_ENTRIES:
         return InfeasibleError(
-            f"No weights meet these tolerances.{words} See the error's explanation, which is computed when you look at "
-            "it, for the smallest that work.",
+            f"No weights meet these tolerances.{words} See the error's explanation"
+            f"{in_python(', which is computed when you look at it,')} for the smallest that work.",
             table,
         )
     try:
         tables, bounds = zip(*(_answers(part, alone=False) for part in found), strict=True)
     except CausaloptError as error:
-        return InfeasibleError(f"The tolerances cannot be met, and no solver could explain why: {error}", table)
+        return InfeasibleError(
+            f"The tolerances cannot be met, and no solver could explain why: {error.message.marked}", table
+        )
     jointly = pd.concat(tables)
-    words += _bound_words(problem, _together(bounds))
+    words += _bound_words(study, _together(bounds))
     short = jointly[jointly["smallest jointly"] > jointly["tolerance"]]
     if not len(short):
         return InfeasibleError(
             "The tolerances cannot be met, by a margin too small to explain: loosen them slightly.", table
         )
     listed = "; ".join(
-        f"{_shown(key, problem)} {row['tolerance']:.4g} -> {rounded_up(row['smallest jointly'], 4)}"
+        f"{_shown(key, study)} {row['tolerance']:.4g} -> {rounded_up(row['smallest jointly'], 4)}"
         for key, row in short.head(6).iterrows()
     )
     return InfeasibleError(
@@ -96,7 +97,7 @@ def explanation(found: Sequence[Part]) -> pd.DataFrame:
     # Groups that have weights as they are need no other tolerances.
     short = [table for table in tables if (table["smallest jointly"] > table["tolerance"]).any()]
     whole = pd.concat(short or tables)
-    whole = whole.droplevel("group") if len(found[0].problem.blocks) == 1 else whole
+    whole = whole.droplevel("group") if len(found[0].study.blocks) == 1 else whole
     whole.attrs |= {"legend": LEGEND, "least": LEAST}
     if small:
         whole.attrs["bounds on weights"] = _together(bounds)
@@ -108,7 +109,7 @@ def _answers(part: Part, *, alone: bool, bounds: bool = True) -> tuple[pd.DataFr
     tolerance = part.tolerance
     with Elastic(part) as live:
         extra = live.jointly()
-        labels = [(block.label, name) for block in part.blocks for name in part.problem.names]
+        labels = [(block.label, name) for block in part.blocks for name in part.study.names]
         index = pd.MultiIndex.from_tuples(labels, names=["group", "covariate"])
         table = pd.DataFrame({"tolerance": tolerance, "smallest jointly": _wider(tolerance, extra)}, index=index)
         table.insert(1, "smallest alone", np.full(len(table), np.nan))
@@ -116,16 +117,16 @@ def _answers(part: Part, *, alone: bool, bounds: bool = True) -> tuple[pd.DataFr
             asked = np.flatnonzero(np.isfinite(tolerance) & _is_one_row(part))
             own = np.array([live.alone(k) for k in asked.tolist()])
             table.iloc[asked, 1] = _wider(tolerance[asked], own)
-        sides = [side for side in ("upper", "lower") if bounds and np.isfinite(getattr(part.problem, side))]
-        return table, {side: _usable(live.bound(side), side, getattr(part.problem, side)) for side in sides}
+        sides = [side for side in ("upper", "lower") if bounds and np.isfinite(getattr(part.study, side))]
+        return table, {side: _usable(live.bound(side), side, getattr(part.study, side)) for side in sides}
 
 
 def _is_one_row(part: Part) -> Bools:
     """Return which tolerances of a part stand for one row: those between groups, or of groups, are often several."""
-    own = {group.label for group in part.problem.groups}
+    own = {group.label for group in part.study.groups}
     of_group = np.array([block.label in own for block in part.blocks])
     alone = np.where(of_group, of_group.sum() == 1, (~of_group).sum() == 1)
-    return np.repeat(alone, len(part.problem.names))
+    return np.repeat(alone, len(part.study.names))
 
 
 def _of_all_groups(tables: Sequence[pd.DataFrame]) -> None:
@@ -154,52 +155,49 @@ def _together(bounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {side: most[side](own[side] for own in bounds) for side in bounds[0]}
 
 
-def _bound_words(problem: BalanceProblem, needed: dict[str, float]) -> str:
+class _Written(str):
+    """A number as it is written."""
+
+    __repr__ = str.__str__
+
+
+def _bound_words(study: BalanceStudy, needed: dict[str, float]) -> str:
     ways = []
-    if needed.get("upper", problem.upper) < np.inf:
-        ways.append(f"upper={rounded_up(needed['upper'], 4)} in place of {problem.upper:g}")
+    if needed.get("upper", study.upper) < np.inf:
+        ways.append(f"{argument('upper', _Written(rounded_up(needed['upper'], 4)))} in place of {study.upper:g}")
     if -np.inf < needed.get("lower", -np.inf):
-        ways.append(f"lower={rounded_down(needed['lower'], 4)} in place of {problem.lower:g}")
+        ways.append(f"{argument('lower', _Written(rounded_down(needed['lower'], 4)))} in place of {study.lower:g}")
         ways[-1] += " (negative weights extrapolate)" if needed["lower"] < 0 else ""
     if not ways:
         return " With the tolerances as they are, no other bound on the weights would do alone."
     return f" With the tolerances as they are, another bound on the weights would do: {', or '.join(ways)}."
 
 
-def collinear(problem: BalanceProblem) -> list[tuple[str, ...]]:
+def collinear(study: BalanceStudy) -> list[tuple[str, ...]]:
     """Return sets of covariate functions whose exact balance contradicts itself, whatever the weights.
 
     Of functions that a combination makes constant over a group (the levels of a category, say), the weighted means
     have one value of it; targets that have another cannot be met.
     """
     found: list[tuple[str, ...]] = []
-    for group, block in zip(problem.groups, problem.blocks, strict=False):
+    for group, block in zip(study.groups, study.blocks, strict=False):
         exact = np.flatnonzero(block.tolerance == 0)
-        if len(exact) < 1:
-            continue
-        rows = group.rows[exact]
-        gram = rows @ rows.T / group.size
-        chosen: list[int] = []
-        ones = rows.mean(axis=1)
-        for p in range(len(exact)):
-            # p = combination of the chosen rows plus a constant
-            use = np.array(chosen, dtype=int)
-            inner = np.block([[gram[np.ix_(use, use)], ones[use][:, None]], [ones[use][None, :], np.ones((1, 1))]])
-            right = np.append(gram[use, p], ones[p])
-            coefficients = np.linalg.lstsq(inner, right, rcond=None)[0]
-            left = gram[p, p] - coefficients @ right
-            if left > 1e-10 * max(gram[p, p], 1e-300):
-                chosen.append(p)
-            elif abs(coefficients[-1]) > 1e-7:
-                used = [q for q, c in zip(chosen, coefficients[:-1], strict=True) if abs(c) > 1e-7]
-                names = tuple(problem.names[exact[q]] for q in [*used, p])
+        rows = np.vstack([np.ones(group.size), group.rows[exact]])
+
+        def follows(p: int, kept: Ints, coefficients: Floats, exact: Ints = exact) -> bool:
+            if abs(coefficients[0]) > 1e-7:  # the combination has a constant, which is the first row
+                used = [*kept[1:][np.abs(coefficients[1:]) > 1e-7], p]
+                names = tuple(study.names[exact[q - 1]] for q in used)
                 if names not in found:
                     found.append(names)
+            return True
+
+        dependent_rows(rows @ rows.T / group.size, follows, known=1, tolerance=1e-10)
     return found
 
 
-def _contradictions(problem: BalanceProblem) -> str:
-    found = collinear(problem)
+def _contradictions(study: BalanceStudy) -> str:
+    found = collinear(study)
     if not found:
         return ""
     if len(found[0]) == 1:
@@ -214,8 +212,8 @@ def _contradictions(problem: BalanceProblem) -> str:
     )
 
 
-def _shown(key: tuple[object, str], problem: BalanceProblem) -> str:
-    if len(problem.blocks) == 1:
+def _shown(key: tuple[object, str], study: BalanceStudy) -> str:
+    if len(study.blocks) == 1:
         return key[1]
     group = " - ".join(map(str, key[0])) if isinstance(key[0], tuple) else key[0]
     return f"{key[1]} (group {group})"

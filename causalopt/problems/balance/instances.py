@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from causalopt import basis
 from causalopt.bench.running.real import data_file
 from causalopt.bench.running.suite import Case
 from causalopt.modeling.program import Bools, Floats
+from causalopt.problems.balance.problem import BalanceProblem
 
 CONTINUOUS = ["age", "educ", "re74", "re75"]
 BINARY = ["black", "hispan", "white", "nodegree", "married"]
@@ -42,8 +45,6 @@ def study(n: int, p: int, seed: int) -> tuple[Floats, Bools]:
 
 def generated(n: int, p: int, seed: int = 0, tolerance: float = 0.01) -> Case:
     """Return the ATT weights of a generated study of n units."""
-    from causalopt.problems.balance.problem import BalanceProblem
-
     x, treated = study(n, p, seed)
     outcome = x.sum(axis=1) + 2.0 * treated + np.random.default_rng([seed, 1]).normal(size=n)
 
@@ -61,8 +62,6 @@ def planted(n: int, p: int, seed: int = 0) -> Case:
     With exact balance the weights w_i = max(0, a + b'x_i) are optimal for the means that they have themselves, because
     a and b are multipliers that prove it.
     """
-    from causalopt.problems.balance.problem import BalanceProblem
-
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, p))
     score = x @ rng.normal(size=p) / np.sqrt(p)
@@ -72,8 +71,6 @@ def planted(n: int, p: int, seed: int = 0) -> Case:
         low, high = (middle, high) if np.maximum(0.0, middle + score).mean() < 1.0 else (low, middle)
     weights = np.maximum(0.0, 0.5 * (low + high) + score)
     target = {f"x{j}": float(np.average(x[:, j], weights=weights)) for j in range(p)}
-    import pandas as pd
-
     frame = pd.DataFrame(x, columns=list(target))
     problem = BalanceProblem(frame, estimand="population", target=target, tolerance=0.0, scale="raw")
     return Case(problem, optimum=0.5 * float(((weights - 1.0) ** 2).sum()), answer=_size)
@@ -85,10 +82,6 @@ def _size(result: Any) -> dict[str, float]:
 
 def lalonde(convention: str) -> Case:
     """Return the ATT of the 614 rows of LaLonde's study, as optweight or as sbw computes it."""
-    import pandas as pd
-
-    from causalopt.problems.balance.problem import BalanceProblem
-
     df = pd.read_csv(data_file("lalonde", "lalonde_614.csv"))
     for level in ("black", "hispan", "white"):
         if level not in df:
@@ -117,11 +110,6 @@ def lalonde(convention: str) -> Case:
 
 def nsw_with_survey_controls(tolerance: float = 0.01) -> Case:
     """Return the ATT of the trained of the experiment against 15,992 controls from a population survey."""
-    import pandas as pd
-
-    from causalopt import basis
-    from causalopt.problems.balance.problem import BalanceProblem
-
     experiment = pd.read_csv(data_file("lalonde", "nsw_dw.csv"))
     survey = pd.read_csv(data_file("lalonde", "cps_controls.csv.gz"))
     df = pd.concat([experiment[experiment["treat"] == 1], survey], ignore_index=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError
+from causalopt.messages import argument, call
 from causalopt.plotting.ranges import draw_range
 from causalopt.plotting.style import (
     BAND,
@@ -79,7 +80,7 @@ def love_plot(result: BalanceResult, ax: Any = None, *, most: int = MOST_ROWS) -
     tidy(ax, "x")
     width = name_rows(ax, place, columns.index)
     locate(ax, width)
-    scales = ", ".join(dict.fromkeys(map(str, result.problem.scale)))
+    scales = ", ".join(dict.fromkeys(map(str, result.study.scale)))
     worst = "; the worst of the groups" if groups else ""
     label(ax, x=f"absolute difference from the target in units of scale {scales!r}{worst}", width=width)
     few = f", {shown} least balanced of {total}" if shown < total else ""
@@ -95,10 +96,10 @@ def weight_plot(result: BalanceResult, ax: Any = None) -> Any:
     """Draw the distribution of the weights of each weighted group, with its effective sample size."""
     ax = canvas(ax)
     sizes = result.effective_sample_size
-    values = [result.weights.to_numpy()[g.members] for g in result.problem.groups]
+    values = [result.weights.to_numpy()[g.members] for g in result.study.groups]
     low, high = min(0.0, *(float(v.min()) for v in values)), max(float(v.max()) for v in values)
     edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-    for k, (group, weights) in enumerate(zip(result.problem.groups, values, strict=True)):
+    for k, (group, weights) in enumerate(zip(result.study.groups, values, strict=True)):
         mark = SERIES[k % len(SERIES)]
         name = f"group {group.label}: " if len(values) > 1 else ""
         text = f"{name}{group.size:,} units, effective {sizes[group.label]:,.1f}"
@@ -126,7 +127,7 @@ def dual_plot(result: BalanceResult, ax: Any = None, *, most: int = 20) -> Any:
     wanted = min(len(binding), most)
     ax = canvas(ax, row_height(max(wanted, 3)))
     cost = {"l1": "absolute deviation of the weights", "linf": "largest deviation of the weights"}
-    label_x = f"{cost.get(result.problem.norm, 'variance of the weights')} saved by 0.01 more tolerance (%)"
+    label_x = f"{cost.get(result.study.norm, 'variance of the weights')} saved by 0.01 more tolerance (%)"
     if result.row_dual is None or not wanted:
         why = "No tolerance binds: more tolerance would save nothing."
         if result.row_dual is None:
@@ -163,11 +164,12 @@ def range_plot(
 ) -> Any:
     """Draw the range of the estimate over all weights that are nearly as good as the best."""
     if outcome is None:
-        raise DataError("plot('range') needs outcome=: a column's name, or values.")
+        picture = call("plot", "plot('range')")
+        raise DataError(f"{picture} needs {argument('outcome', assigned=True)}: a column's name, or values.")
     estimate = result._difference(result._outcome(outcome), contrast)
     ax = canvas(ax)
     spans = [result.estimate_range(outcome, value, contrast=contrast) for value in eta]
-    what = {"l1": "absolute deviation", "linf": "largest deviation"}.get(result.problem.norm, "variance")
+    what = {"l1": "absolute deviation", "linf": "largest deviation"}.get(result.study.norm, "variance")
     name = outcome if isinstance(outcome, str) else getattr(outcome, "name", None)
     return draw_range(
         ax, spans, estimate, f"{what} of the weights, above the least (%)", f"estimate{f' on {name}' if name else ''}"
@@ -206,7 +208,8 @@ _LABELS = {
 def _one_panel(column: str, title: str) -> Any:
     def picture(frontier: Frontier, ax: Any = None) -> Any:
         if column not in frontier.table:
-            raise DataError(f"The frontier has no {column}: give an outcome, frontier(tolerances, outcome=...).")
+            give = call("frontier", "frontier(tolerances, outcome=...)")
+            raise DataError(f"The frontier has no {column}: give an outcome, {give}.")
         ax = canvas(ax)
         _panel(frontier, ax, column)
         head(ax, title)
@@ -258,7 +261,7 @@ def _tolerance_axis(frontier: Frontier, ax: Any) -> None:
 def price_plot(frontier: Frontier, ax: Any = None, *, most: int = MOST_LINES) -> Any:
     """Draw what each covariate's tolerance costs against the tolerance, for the dearest covariates."""
     if not 1 <= most <= MOST_LINES:
-        raise DataError(f"most is {most!r}; as many as {MOST_LINES} lines can be told apart.")
+        raise DataError(f"{argument('most')} is {most!r}; as many as {MOST_LINES} lines can be told apart.")
     ax = canvas(ax)
     prices = frontier.prices
     wide = prices.unstack("group") if len(prices) else prices

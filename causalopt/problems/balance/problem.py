@@ -6,47 +6,34 @@ Zubizarreta (2015), Stable weights that balance covariates for estimation with i
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy.sparse as sp
 
 from causalopt.algorithms.dual_newton import SeparableQP
 from causalopt.algorithms.parts import solve_parts
-from causalopt.basis import Column, Term
+from causalopt.basis import Term
 from causalopt.errors import DataError, InfeasibleError
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
-from causalopt.problems.balance.data import expand_with_target, mean_one, read_tolerances
-from causalopt.problems.balance.frontier import Frontier
+from causalopt.problems.balance.data import BalanceStudy, Given, read_study
+from causalopt.problems.balance.frontier import Frontier, solve_frontier
+from causalopt.problems.balance.infeasible import explain_infeasible
+from causalopt.problems.balance.model import add_components, separable
 from causalopt.problems.balance.result import BalanceResult
-from causalopt.problems.balance.rows import Group, RowBlock, between_blocks, dense_rows, group_block
-from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
+from causalopt.solving.dispatch import solve
+from causalopt.solving.options import SolveOptions, refuse_unknown_arguments
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
-from causalopt.study.moments import Moments, refuse_constant
-from causalopt.study.reading import (
-    as_frame,
-    read_treatment,
-    read_weights,
-    require_columns,
-    require_position,
-    row_position,
-    spread_by_name,
-    treated_code,
-)
+from causalopt.study.reading import require_columns, require_position, row_position
 from causalopt.verifying.claims import Solution
 
-ESTIMANDS = ("ATT", "ATC", "ATE", "population")
-SCALES = ("target", "treated", "group", "pooled", "raw")
-NORMS = {
+FORMULATIONS = {
     "l2": Formulation(ProblemClass.CONVEX_QP, exact=True, source="[SBW] section 2.2, equation (1)"),
     "l1": Formulation(ProblemClass.LP, exact=True, source="[SBW] section 2.2, with the L1 norm (remark on norms)"),
     "linf": Formulation(ProblemClass.LP, exact=True, source="[SBW] section 2.2, with the Linf norm (remark on norms)"),
@@ -135,87 +122,41 @@ class BalanceProblem(Problem):
         between: float | Mapping[str, float] | None = None,
     ) -> None:
         began = perf_counter()
-        frame = as_frame(covariates)
-        if estimand not in ESTIMANDS:
-            raise DataError(unknown_name("estimand", str(estimand), ESTIMANDS))
-        for name, bound in (("lower", lower), ("upper", upper)):
-            if not isinstance(bound, numbers.Real) or isinstance(bound, bool):
-                raise DataError(f"{name} is {bound!r}; it must be a number, a multiple of the average weight.")
-        if not lower <= 1 <= upper:
-            raise DataError(
-                f"Weights between {lower} and {upper} times their average cannot average to one: "
-                "lower= must be at most 1 and upper= at least 1."
-            )
-        if norm not in NORMS:
-            raise DataError(unknown_name("norm", str(norm), NORMS))
-        self._formulations = {norm if norm != "l2" else "qp": NORMS[norm]}
-        self.estimand, self.norm = estimand, norm
-        self.lower, self.upper = float(lower), float(upper)
-        self._frame, self._index = frame, frame.index
-        self._given: dict[str, Any] = {
-            "treatment": treatment,
-            "estimand": estimand,
-            "tolerance": tolerance,
-            "scale": scale,
-            "target": target,
-            "basis": basis,
-            "sampling_weights": sampling_weights,
-            "base_weights": base_weights,
-            "lower": lower,
-            "upper": upper,
-            "treated": treated,
-            "norm": norm,
-            "between": between,
-        }
-        columns, reference = expand_with_target(frame, basis, target, estimand)
-        self.names = [column.name for column in columns]
-        codes, self.levels = read_treatment(treatment, frame.index, estimand, treated)
-        treated_position = treated_code(self.levels, treated, estimand)
-        sampling = read_weights(sampling_weights, frame.index, "sampling_weights")
-        base = sampling if base_weights is None else read_weights(base_weights, frame.index, "base_weights")
-        self._codes, self._treated_code, self._sampling = codes, treated_position, sampling
-        moments = Moments(columns, codes, len(self.levels), treated_position, estimand, sampling, reference)
-        refuse_constant(columns, moments.spread)
-        self.target = moments.target
-        self.scale = spread_by_name(scale, columns, "scale", "target")
-        for unit in self.scale:
-            if unit not in SCALES:
-                raise DataError(unknown_name("scale", str(unit), SCALES))
-        given = spread_by_name(tolerance, columns, "tolerance")
-        self.tolerance = read_tolerances(given, self.names, may_be_infinite=between is not None)
-        self._moments = moments
-        self.groups = self._make_groups(columns, moments, sampling, base)
-        self.between = None
-        if between is not None:
-            if len(self.groups) < 2:
-                raise DataError(f"between= needs several groups that are weighted; {estimand} weights one.")
-            self.between = read_tolerances(spread_by_name(between, columns, "between"), self.names, False)
-        self.blocks = self._make_blocks()
+        given = Given(
+            covariates=covariates,
+            treatment=treatment,
+            estimand=estimand,
+            tolerance=tolerance,
+            scale=scale,
+            target=target,
+            basis=basis,
+            sampling_weights=sampling_weights,
+            base_weights=base_weights,
+            lower=lower,
+            upper=upper,
+            treated=treated,
+            norm=norm,
+            between=between,
+        )
+        self._take(read_study(given))
         self.data_seconds = perf_counter() - began
 
+    def _take(self, study: BalanceStudy) -> None:
+        self.study = study
+        self._formulations = {"qp" if study.norm == "l2" else study.norm: FORMULATIONS[study.norm]}
+        self.estimand, self.norm, self.lower, self.upper = study.estimand, study.norm, study.lower, study.upper
+        self.names, self.levels, self.target, self.scale = study.names, study.levels, study.target, study.scale
+        self.tolerance, self.between = study.tolerance, study.between
+        self.groups, self.blocks = study.groups, study.blocks
+
+    @classmethod
+    def _of(cls, study: BalanceStudy) -> Self:
+        """Return the problem of a study."""
+        problem = cls.__new__(cls)
+        problem._take(study)
+        return problem
+
     # ---- data ----
-
-    def _make_groups(self, columns: Sequence[Column], moments: Moments, sampling: Any, base: Any) -> tuple[Group, ...]:
-        groups = []
-        start = 0
-        for code in moments.weighted:
-            members = np.flatnonzero(self._codes == code)
-            rows = np.empty((len(columns) + 1, len(members)))
-            everyone = len(members) == len(self._codes)
-            for p, column in enumerate(columns):
-                values = column.values if everyone else column.values[members]
-                np.subtract(values, moments.target[p], out=rows[p])
-                rows[p] /= moments.spread[p]
-            rows[-1] = 1.0
-            unit = moments.units(self.scale, columns, code) / moments.spread
-            own = mean_one(base, members), mean_one(sampling, members)
-            groups.append(Group(self.levels[code], members, rows, *own, unit, start))
-            start += len(members)
-        return tuple(groups)
-
-    def _make_blocks(self) -> tuple[RowBlock, ...]:
-        blocks = [group_block(group, self.tolerance) for group in self.groups]
-        return (*blocks, *(between_blocks(self.groups, self.between) if self.between is not None else ()))
 
     def resampled(self, rows: Ints, rng: np.random.Generator) -> BalanceProblem:
         """Return the same problem on a sample of its rows (and, where the target is a DataFrame, of the target's).
@@ -227,14 +168,10 @@ class BalanceProblem(Problem):
         rng : numpy Generator
             Draws the rows of the target, where it is a DataFrame.
         """
-        given = dict(self._given)
-        for name in ("treatment", "sampling_weights", "base_weights"):
-            if given[name] is not None:
-                given[name] = np.asarray(given[name])[rows]
-        if isinstance(given["target"], pd.DataFrame):
-            given["target"] = given["target"].iloc[rng.integers(0, len(given["target"]), len(given["target"]))]
-        frame = self._frame.iloc[rows].reset_index(drop=True)
-        return BalanceProblem(frame, given.pop("treatment"), **given)
+        began = perf_counter()
+        other = self._of(self.study.resampled(rows, rng))
+        other.data_seconds = perf_counter() - began
+        return other
 
     def with_tolerance(self, tolerance: Floats) -> BalanceProblem:
         """Return the same problem with other tolerances (P values), sharing all other data.
@@ -244,62 +181,24 @@ class BalanceProblem(Problem):
         tolerance : (P,) array
             One value a function, in the unit of the scale.
         """
-        other = copy.copy(self)
-        other.tolerance = tolerance
-        other._given = self._given | {"tolerance": dict(zip(self.names, tolerance.tolist(), strict=True))}
-        other.blocks = other._make_blocks()
+        other = self._of(self.study.with_tolerance(tolerance))
+        other.data_seconds = self.data_seconds
         return other
 
     @property
     def n_weights(self) -> int:
         """Number of weights in the model."""
-        return self.groups[-1].stop
+        return self.study.n_weights
 
     @property
     def dropped(self) -> list[str]:
         """Covariate functions whose exact balance follows from that of the others, and that are left to them."""
-        names = []
-        for block in self.blocks[: len(self.groups)]:
-            for p, name in enumerate(self.names):
-                if p not in block.kept and np.isfinite(block.tolerance[p]) and name not in names:
-                    names.append(name)
-        return names
+        return self.study.dropped
 
     # ---- model ----
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.components import ArrayConstraint, ArrayVar
-
-        n = self.n_weights
-        block.weights = ArrayVar(self.lower, self.upper, n=n)
-        lower, upper = np.concatenate([b.lower for b in self.blocks]), np.concatenate([b.upper for b in self.blocks])
-        block.balance = ArrayConstraint(block.weights, dense_rows(self.blocks, n), lower, upper)
-        base = np.concatenate([np.broadcast_to(g.base, g.size) for g in self.groups])
-        if self.norm == "l2":
-            spread = np.concatenate([np.broadcast_to(g.spread, g.size) for g in self.groups])
-            cost = {
-                "x": block.weights,
-                "linear": -base / spread,
-                "quadratic": 1.0 / spread,
-                "constant": 0.5 * float((base * base / spread).sum()),
-                "convex": True,
-            }
-            return cost, pyo.minimize
-        identity = sp.eye_array(n, format="csr")
-        if self.norm == "l1":  # u = base + above - below
-            block.above, block.below = ArrayVar(0.0, np.inf, n=n), ArrayVar(0.0, np.inf, n=n)
-            parts = [block.weights, block.above, block.below]
-            block.deviation = ArrayConstraint(parts, sp.hstack([identity, -identity, identity]), base, base)
-            return {"x": parts, "linear": np.repeat([0.0, 1.0, 1.0], n)}, pyo.minimize
-        block.largest = ArrayVar(0.0, np.inf, n=len(self.groups))  # |u - base| <= largest, by group
-        own = np.concatenate([np.full(g.size, k) for k, g in enumerate(self.groups)])
-        mine = sp.csr_array((np.ones(n), (np.arange(n), own)), shape=(n, len(self.groups)))
-        parts = [block.weights, block.largest]
-        block.above = ArrayConstraint(parts, sp.hstack([identity, -mine]), -np.inf, base)
-        block.below = ArrayConstraint(parts, sp.hstack([identity, mine]), base, np.inf)
-        return {"x": parts, "linear": np.append(np.zeros(n), np.ones(len(self.groups)))}, pyo.minimize
+        return add_components(block, self.study)
 
     def index(self, label: Any) -> int:
         """Return the position of a row label among the model's weights.
@@ -314,7 +213,7 @@ class BalanceProblem(Problem):
         DataError
             Where no unit that is weighted has this label.
         """
-        position = row_position(self._index, label)
+        position = row_position(self.study.index, label)
         for group in self.groups:
             k = int(np.searchsorted(group.members, position))
             if k < group.size and group.members[k] == position:
@@ -336,7 +235,7 @@ class BalanceProblem(Problem):
         """
         require_position(i, self.n_weights)
         group = next(group for group in self.groups if i < group.stop)
-        return self._index[group.members[i - group.start]]
+        return self.study.index[group.members[i - group.start]]
 
     def row_labels(self) -> pd.DataFrame:
         """Return group and covariate of each row of the model's `balance` constraint."""
@@ -358,57 +257,26 @@ class BalanceProblem(Problem):
 
         Groups are apart unless `between` ties them together.
         """
-        if self.between is None:
-            return [
-                (slice(g.start, g.stop), self._separable([b], b.data, [g]))
-                for g, b in zip(self.groups, self.blocks, strict=True)
-            ]
-        data = np.zeros((sum(len(b.data) for b in self.blocks), self.n_weights))
-        row = 0
-        for block in self.blocks:
-            data[row : row + len(block.data), block.start : block.start + block.data.shape[1]] = block.data
-            row += len(block.data)
-        return [(slice(0, self.n_weights), self._separable(self.blocks, data, self.groups))]
-
-    def _separable(self, blocks: Sequence[RowBlock], data: Floats, groups: Sequence[Group]) -> SeparableQP:
-        lower, upper = np.concatenate([b.lower for b in blocks]), np.concatenate([b.upper for b in blocks])
-
-        def together(name: str) -> Floats | float:
-            values = [getattr(g, name) for g in groups]
-            if all(np.isscalar(v) and v == values[0] for v in values):
-                return float(values[0])
-            return np.concatenate([np.broadcast_to(v, g.size) for v, g in zip(values, groups, strict=True)])
-
-        return SeparableQP(
-            rows=data,
-            target=0.5 * (lower + upper),
-            tolerance=0.5 * (upper - lower),
-            base=together("base"),
-            spread=together("spread"),
-            lower=self.lower,
-            upper=self.upper,
-        )
+        return separable(self.study)
 
     # ---- answers ----
 
     def result(self, result: Result, program: Program) -> BalanceResult:
         """Return the weights with their labels."""
         assert result.x is not None
-        weights = np.ones(len(self._index)) if self._sampling is None else np.asarray(self._sampling).copy()
-        for code in range(len(self.levels)):
-            members = self._codes == code
+        study = self.study
+        weights = np.ones(len(study.index)) if study.sampling is None else np.asarray(study.sampling).copy()
+        for code in range(len(study.levels)):
+            members = study.codes == code
             weights[members] /= weights[members].mean()
-        for group in self.groups:
+        for group in study.groups:
             weights[group.members] = result.x[group.start : group.start + group.size]
-        return BalanceResult(
-            **result.fields(), problem=self, weights=pd.Series(weights, index=self._index, name="weight")
-        )
+        series = pd.Series(weights, index=study.index, name="weight")
+        return BalanceResult(**result.fields(), problem=self, weights=series)
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error that lists, by covariate, the smallest tolerances that would work."""
-        from causalopt.problems.balance.infeasible import explain_infeasible
-
-        return explain_infeasible(self, result.solver)
+        return explain_infeasible(self.study, result.solver)
 
     def frontier(
         self, tolerances: npt.ArrayLike, *, outcome: Any = None, solver: str = "auto", progress: bool = False
@@ -431,14 +299,12 @@ class BalanceProblem(Problem):
         Frontier
             Tolerances that cannot be met are marked infeasible. An interrupt (Ctrl-C) returns what was solved.
         """
-        from causalopt.problems.balance.frontier import solve_frontier
-
-        return solve_frontier(self, tolerances, outcome, solver, progress)
+        return solve_frontier(self.study, self._of, tolerances, outcome, solver, progress)
 
     @cached_property
     def treatment(self) -> pd.Series:
         """The treatment, as read."""
-        return pd.Series([self.levels[c] for c in self._codes], index=self._index, name="treatment")
+        return pd.Series([self.levels[c] for c in self.study.codes], index=self.study.index, name="treatment")
 
 
 def balance(
@@ -494,18 +360,11 @@ def balance(
     )
     refuse_unknown_arguments(balance, problem, BalanceProblem, {"outcome": after, "y": after})
     names = [covariates] if isinstance(covariates, str) else list(covariates)
-    asked = [*names, *([treatment] if treatment is not None else [])]
-    for key in ("sampling_weights", "base_weights"):
-        if isinstance(problem.get(key), str):
-            asked.append(problem[key])
-    require_columns(df, asked)
+    named = [key for key in ("sampling_weights", "base_weights") if isinstance(problem.get(key), str)]
+    require_columns(df, [*names, *([treatment] if treatment is not None else []), *(problem[key] for key in named)])
     if treatment is not None and treatment in names:
         raise DataError(f"The treatment {treatment!r} is also among the covariates; take it out of them.")
-    for key in ("sampling_weights", "base_weights"):
-        if isinstance(problem.get(key), str):
-            problem[key] = df[problem[key]]
-    from causalopt.solving.dispatch import solve
-
+    problem |= {key: df[problem[key]] for key in named}
     instance = BalanceProblem(
         df[names],
         None if treatment is None else df[treatment],

@@ -123,7 +123,7 @@ def _estimate_of_weights(result: BalanceResult, y: Floats, contrast: tuple[Any, 
             group = groups[code]
             cost[group.start : group.start + group.size] = sign * y[group.members] / group.size
         else:
-            members = problem._codes == code
+            members = problem.study.codes == code
             constant += sign * float(np.average(y[members], weights=weights[members]))
     return constant, cost
 

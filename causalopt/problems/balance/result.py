@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
-from causalopt.modeling.program import Floats
+from causalopt.modeling.program import Floats, Ints
+from causalopt.problems.balance.data import BalanceStudy
+from causalopt.problems.balance.estimate import Bootstrap, compared, difference, estimate
+from causalopt.problems.balance.range import EstimateRange, estimate_range
+from causalopt.problems.balance.rows import Group
+from causalopt.solving.dispatch import solve
 from causalopt.solving.result import Result
-from causalopt.solving.words import listing
+from causalopt.study.estimates import Estimate, effective_size
 from causalopt.study.reading import read_outcome
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.problem import BalanceProblem
-    from causalopt.problems.balance.range import EstimateRange
-    from causalopt.problems.balance.rows import Group
-    from causalopt.study.estimates import Estimate
 
 #: A balance constraint closer than this to its tolerance (relative to it) counts as active.
 ACTIVE = 1e-4
@@ -40,34 +38,38 @@ class BalanceResult(Result):
     """
 
     weights: pd.Series
-    problem: BalanceProblem
+    problem: Any
     data: pd.DataFrame | None = None
+
+    @property
+    def study(self) -> BalanceStudy:
+        """The problem's data, as read."""
+        study: BalanceStudy = self.problem.study
+        return study
 
     def _of(self, group: Group) -> Floats:
         weights: Floats = self.weights.to_numpy()[group.members]
         return weights
 
     def _by_group(self, values: list[float], name: str) -> pd.Series:
-        labels = pd.Index([g.label for g in self.problem.groups], name="group")
+        labels = pd.Index([g.label for g in self.study.groups], name="group")
         return pd.Series(values, index=labels, name=name)
 
     @property
     def effective_sample_size(self) -> pd.Series:
         """(sum w)^2 / sum w^2 of each weighted group (Kish 1965)."""
-        from causalopt.study.estimates import effective_size
-
-        return self._by_group([effective_size(self._of(g)) for g in self.problem.groups], "effective sample size")
+        return self._by_group([effective_size(self._of(g)) for g in self.study.groups], "effective sample size")
 
     @property
     def cv(self) -> pd.Series:
         """Coefficient of variation of the weights of each weighted group, with ddof 1 as in R's sbw."""
-        return self._by_group([float(self._of(g).std(ddof=1) / self._of(g).mean()) for g in self.problem.groups], "cv")
+        return self._by_group([float(self._of(g).std(ddof=1) / self._of(g).mean()) for g in self.study.groups], "cv")
 
     @property
     def variance(self) -> pd.Series:
         """Sum of (w - 1/r)^2 with weights that sum to one, of each weighted group: the objective of [SBW]."""
         values = []
-        for group in self.problem.groups:
+        for group in self.study.groups:
             w = self._of(group) / group.size
             values.append(float(((w - 1 / group.size) ** 2).sum()))
         return self._by_group(values, "variance of weights")
@@ -78,27 +80,27 @@ class BalanceResult(Result):
         Columns `smd before`, `smd after` and `tolerance` are in the unit of `scale`; `active` says whether the
         tolerance binds.
         """
-        problem = self.problem
+        study = self.study
         parts = []
-        for group in problem.groups:
-            unit, spread = group.unit, problem._moments.spread
+        for group in study.groups:
+            unit, spread = group.unit, study.moments.spread
             rows = group.rows[:-1]
             before = rows @ (np.broadcast_to(group.spread, group.size) / group.size)
             after = rows @ self._of(group) / group.size
             difference = after / unit
-            slack = problem.tolerance - np.abs(difference)
+            slack = study.tolerance - np.abs(difference)
             parts.append(
                 pd.DataFrame(
                     {
-                        "target": problem.target,
-                        "mean before": problem.target + before * spread,
-                        "mean after": problem.target + after * spread,
+                        "target": study.target,
+                        "mean before": study.target + before * spread,
+                        "mean after": study.target + after * spread,
                         "smd before": before / unit,
                         "smd after": difference,
-                        "tolerance": problem.tolerance,
-                        "active": slack <= ACTIVE * np.maximum(problem.tolerance, 1e-6),
+                        "tolerance": study.tolerance,
+                        "active": slack <= ACTIVE * np.maximum(study.tolerance, 1e-6),
                     },
-                    index=pd.MultiIndex.from_product([[group.label], problem.names], names=["group", "covariate"]),
+                    index=pd.MultiIndex.from_product([[group.label], study.names], names=["group", "covariate"]),
                 )
             )
         table = pd.concat(parts)
@@ -109,14 +111,14 @@ class BalanceResult(Result):
 
         Empty unless the problem was given `between`.
         """
-        problem = self.problem
+        study = self.study
         assert self.x is not None
         rows = []
-        for block in problem.blocks[len(problem.groups) :]:
+        for block in study.blocks[len(study.groups) :]:
             w = self.x[block.start : block.start + block.data.shape[1]]
-            difference = np.zeros(len(problem.names))
+            difference = np.zeros(len(study.names))
             difference[block.kept] = block.data @ w / block.factor[block.kept]
-            for p, name in enumerate(problem.names):
+            for p, name in enumerate(study.names):
                 active = abs(difference[p]) >= block.tolerance[p] - ACTIVE * max(block.tolerance[p], 1e-6)
                 rows.append((*block.label, name, difference[p], block.tolerance[p], active))
         names = ["first", "second", "covariate", "difference", "tolerance", "active"]
@@ -134,24 +136,24 @@ class BalanceResult(Result):
         objective |u|^2 / 2r). With several groups a column `group` says whose; a pair stands for the tolerance between
         two, whose cost is that over both.
         """
-        problem = self.problem
+        study = self.study
         frames = []
         row = 0
-        for block in problem.blocks:
-            multipliers = np.zeros(len(problem.names) + 1)
+        for block in study.blocks:
+            multipliers = np.zeros(len(study.names) + 1)
             if self.row_dual is not None:
                 multipliers[block.kept] = self.row_dual[row : row + len(block.kept)]
             row += len(block.kept)
             y = multipliers[:-1] * block.factor  # change of the objective per unit of tolerance
-            pair = isinstance(block.label, tuple) and len(problem.blocks) > len(problem.groups)
-            members = [g for g in problem.groups if (g.label in block.label if pair else g.label == block.label)]
+            pair = isinstance(block.label, tuple) and len(study.blocks) > len(study.groups)
+            members = [g for g in study.groups if (g.label in block.label if pair else g.label == block.label)]
             per_objective, cost = self._cost(members)
             dual = np.abs(y) * per_objective
             frames.append(
                 pd.DataFrame(
                     {
                         "group": " - ".join(map(str, block.label)) if pair else block.label,
-                        "covariate": problem.names,
+                        "covariate": study.names,
                         "side": np.where(y < 0, "above", np.where(y > 0, "below", "")),
                         "tolerance": block.tolerance,
                         "dual": dual,
@@ -172,11 +174,11 @@ class BalanceResult(Result):
         by_covariate : bool
             Return an array of (groups, P) instead of the sums over the covariates.
         """
-        problem, row = self.problem, 0
-        falls = np.zeros((len(problem.groups), len(problem.names)))
-        for k in range(len(problem.groups)):
-            block = problem.blocks[k]
-            own = np.zeros(len(problem.names) + 1)
+        study, row = self.study, 0
+        falls = np.zeros((len(study.groups), len(study.names)))
+        for k in range(len(study.groups)):
+            block = study.blocks[k]
+            own = np.zeros(len(study.names) + 1)
             if self.row_dual is not None:
                 own[block.kept] = self.row_dual[row : row + len(block.kept)]
             row += len(block.kept)
@@ -188,9 +190,9 @@ class BalanceResult(Result):
         """Return the cost per unit of the model's objective, and the cost of these groups' weights."""
         size = sum(group.size for group in groups)
         deviation = [self._of(group) - group.base for group in groups]
-        if self.problem.norm == "l1":
+        if self.study.norm == "l1":
             return 1.0 / size, float(sum(np.abs(d).sum() for d in deviation)) / size
-        if self.problem.norm == "linf":
+        if self.study.norm == "linf":
             return 1.0, float(sum(np.abs(d).max() for d in deviation))
         squares = sum(float((d * d / g.spread).sum()) for d, g in zip(deviation, groups, strict=True))
         return 2.0 / size, squares / size
@@ -238,9 +240,14 @@ class BalanceResult(Result):
         CausaloptWarning
             Where a group that is compared has an effective size below 10: normal intervals are then too short.
         """
-        from causalopt.problems.balance.estimate import estimate
+        y = self._outcome(outcome)
 
-        return estimate(self, self._outcome(outcome), level, variance, contrast, replications, seed)
+        def again(rows: Ints, rng: np.random.Generator) -> float:
+            result: BalanceResult = solve(self.problem.resampled(rows, rng))
+            return result._difference(y[rows], contrast)
+
+        bootstrap = Bootstrap(again, replications, seed)
+        return estimate(self.study, self.weights.to_numpy(), y, level, variance, contrast, bootstrap)
 
     def estimate_range(
         self, outcome: Any, eta: float, *, contrast: tuple[Any, Any] | None = None, solver: str | None = None
@@ -260,45 +267,17 @@ class BalanceResult(Result):
         solver : str, optional
             Who solves the programs; that of this result by default.
         """
-        from causalopt.problems.balance.range import estimate_range
-
         return estimate_range(self, outcome, eta, contrast=contrast, solver=solver)
 
     def _contrast(self, contrast: tuple[Any, Any] | None) -> tuple[int, int | None]:
-        """Return the numbers of the two groups to compare; None for the second where there is but one group."""
-        problem = self.problem
-        if contrast is not None:
-            if not (isinstance(contrast, tuple | list) and len(contrast) == 2):
-                raise DataError(
-                    f"contrast is {contrast!r}; it must be a pair of the groups {problem.levels}: "
-                    "contrast=(first, second)."
-                )
-            for label in contrast:
-                if label not in problem.levels:
-                    raise DataError(f"contrast names {label!r}, but the groups are {problem.levels}.")
-            if contrast[0] == contrast[1]:
-                raise DataError(f"contrast compares {contrast[0]!r} with itself; name two of {problem.levels}.")
-            return problem.levels.index(contrast[0]), problem.levels.index(contrast[1])
-        if len(problem.levels) == 1:
-            return 0, None
-        if problem._treated_code is None or len(problem.levels) > 2:
-            others = [label for k, label in enumerate(problem.levels) if k != problem._treated_code]
-            pairs = list(itertools.combinations(problem.levels, 2))
-            if problem._treated_code is not None:
-                pairs = [(problem.levels[problem._treated_code], label) for label in others]
-            shown = listing([f"contrast={pair!r}" for pair in pairs])
-            raise DataError(f"The groups are {problem.levels}: say which two to compare, such as {shown}.")
-        return problem._treated_code, 1 - problem._treated_code
+        return compared(self.study, contrast)
 
     def _difference(self, y: Floats, contrast: tuple[Any, Any] | None = None) -> float:
         """Return the difference of weighted means alone."""
-        first, second = self._contrast(contrast)
-        w, codes = self.weights.to_numpy(), self.problem._codes
-        means = [float(np.average(y[codes == k], weights=w[codes == k])) for k in (first, second) if k is not None]
-        return means[0] - (means[1] if second is not None else 0.0)
+        return difference(self.study, self.weights.to_numpy(), y, self._contrast(contrast))
 
     def _outcome(self, outcome: Any) -> Floats:
-        if isinstance(outcome, str) and outcome in self.problem.names:
+        if isinstance(outcome, str) and outcome in self.study.names:
             raise DataError(
                 f"The outcome {outcome!r} is among the covariates that were balanced: its difference is what the "
                 "tolerance left of it. Take it out of the covariates."
@@ -310,16 +289,16 @@ class BalanceResult(Result):
         sizes = self.effective_sample_size
         table = self.balance_table()
         own = {
-            "estimand": self.problem.estimand,
+            "estimand": self.study.estimand,
             "weighted units": ", ".join(
-                f"{g.size:,}" + (f" (group {g.label})" if len(sizes) > 1 else "") for g in self.problem.groups
+                f"{g.size:,}" + (f" (group {g.label})" if len(sizes) > 1 else "") for g in self.study.groups
             ),
             "effective sample size": ", ".join(f"{value:,.1f}" for value in sizes),
             "largest imbalance": (
                 f"{table['smd before'].abs().max():.3g} before, {table['smd after'].abs().max():.3g} after"
             ),
-            "zero weights": ", ".join(f"{int((self._of(g) <= 1e-7).sum()):,}" for g in self.problem.groups),
+            "zero weights": ", ".join(f"{int((self._of(g) <= 1e-7).sum()):,}" for g in self.study.groups),
         }
-        if self.problem.dropped:
-            own["implied by others"] = ", ".join(self.problem.dropped)
+        if self.study.dropped:
+            own["implied by others"] = ", ".join(self.study.dropped)
         return own | super().facts()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from causalopt.algorithms.rank import dependent_rows
 from causalopt.modeling.program import Floats, Ints
 
 
@@ -116,29 +117,23 @@ def between_blocks(groups: Sequence[Group], tolerance: Floats) -> list[RowBlock]
 def independent_rows(rows: Floats, tolerance: Floats) -> Ints:
     """Return the rows to keep: all with a tolerance, and a linearly independent subset of the exact ones.
 
-    Exact rows that depend on others make solvers report false infeasibility. They are found by elimination in the
-    Gram matrix, and confirmed by their residual. Rows hold deviations from the target, so a combination of exact rows
-    is zero like them and can be dropped, unless it involves the row of ones (the last), whose sum is not zero.
+    Exact rows that depend on others make solvers report false infeasibility. They are found by their inner products,
+    and confirmed by their residual. Rows hold deviations from the target, so a combination of exact rows is zero like
+    them and can be dropped, unless it involves the row of ones (the last), whose sum is not zero.
     """
     exact = np.flatnonzero(tolerance == 0)
     if len(exact) == 0:
         return np.arange(len(rows))
-    size = rows.shape[1]
-    chosen = [len(rows) - 1]
-    dependent = []
-    gram = rows @ rows.T / size
-    for p in exact:
-        own = gram[p, p]
-        coefficients = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, p], rcond=None)[0]
-        left = own - coefficients @ gram[chosen, p]
-        if left <= 1e-7 * max(own, 1e-300):
-            residual = rows[p] - coefficients @ rows[chosen]
-            needs_ones = abs(float(coefficients[0])) > 1e-7
-            if np.sqrt(residual @ residual / size) <= 1e-9 * np.sqrt(max(own, 1e-300)) and not needs_ones:
-                dependent.append(p)
-                continue
-        chosen.append(int(p))
-    return np.setdiff1d(np.arange(len(rows)), np.array(dependent, dtype=int))
+    order = np.append(len(rows) - 1, exact)
+    gram = (rows @ rows.T)[np.ix_(order, order)] / rows.shape[1]
+
+    def follows(k: int, kept: Ints, coefficients: Floats) -> bool:
+        residual = rows[order[k]] - coefficients @ rows[order[kept]]
+        size = np.sqrt(max(float(gram[k, k]), 1e-300))
+        needs_ones = abs(float(coefficients[0])) > 1e-7
+        return not needs_ones and bool(np.sqrt(residual @ residual / len(residual)) <= 1e-9 * size)
+
+    return np.setdiff1d(np.arange(len(rows)), order[dependent_rows(gram, follows, known=1)])
 
 
 def dense_rows(blocks: Iterable[RowBlock], n: int) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from causalopt.algorithms.rank import Span
 from causalopt.modeling.program import Floats, Ints
 from causalopt.problems.factorial.design import RANK_TOLERANCE, Effect, Factors
 
@@ -22,33 +23,6 @@ SIDES = ("+", "-")
 
 #: Condition number of cell functions up to which rows are left as they are.
 WELL_CONDITIONED = 50.0
-
-
-class Span:
-    """An orthonormal basis of a span of vectors that grows."""
-
-    def __init__(self, length: int) -> None:
-        self._basis = np.empty((0, length))
-
-    def add(self, vector: Floats) -> bool:
-        """Add a vector, and return whether it was outside the span."""
-        size = float(np.linalg.norm(vector))
-        left = self.residual(vector)
-        length = float(np.linalg.norm(left))
-        if length <= RANK_TOLERANCE * size:
-            return False
-        self._basis = np.vstack([self._basis, left / length])
-        return True
-
-    def residual(self, vector: Floats) -> Floats:
-        """Return what is left of a vector outside the span."""
-        for _ in range(2):
-            vector = vector - self._basis.T @ (self._basis @ vector)
-        return vector
-
-    def holds(self, vector: Floats) -> bool:
-        """Return whether a vector is in the span."""
-        return float(np.linalg.norm(self.residual(vector))) <= RANK_TOLERANCE * float(np.linalg.norm(vector))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import lstsq
 
+from causalopt.algorithms.rank import Span
 from causalopt.errors import DataError
+from causalopt.messages import argument, in_python
 from causalopt.modeling.program import Floats, Ints
+from causalopt.problems.factorial.factors import factors_frame, read_factor
 from causalopt.solving.options import unknown_name
-from causalopt.study.reading import as_frame, refuse_rows
 
 Effect = tuple[int, ...]
 """A set of factors, by ascending position; the empty one stands for the intercept."""
@@ -102,7 +104,7 @@ def read_factors(factors: Any, high: Mapping[str, Any] | None = None) -> tuple[F
         For a factor with one level or more than two, missing values, text, duplicated names, two factors that always
         go together, and more than `MOST_FACTORS` of them.
     """
-    frame = _named(factors)
+    frame = factors_frame(factors)
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise DataError(f"The factors name column {str(repeated[0])!r} more than once. Name each factor once.")
@@ -123,7 +125,7 @@ def read_factors(factors: Any, high: Mapping[str, Any] | None = None) -> tuple[F
     levels: list[tuple[Any, Any]] = []
     columns: list[Any] = []
     for name, label in zip(names, frame.columns, strict=True):
-        pair, is_high = _read_factor(frame[label], name, frame.index, high)
+        pair, is_high = read_factor(frame[label], name, frame.index, high)
         for other, column in zip(names, columns, strict=False):
             if (column == is_high).all() or (column != is_high).all():
                 raise DataError(
@@ -134,57 +136,6 @@ def read_factors(factors: Any, high: Mapping[str, Any] | None = None) -> tuple[F
         levels.append(pair)
         columns.append(is_high)
     return Factors(tuple(names), tuple(levels), codes, np.unique(codes)), frame.index
-
-
-def _named(factors: Any) -> pd.DataFrame:
-    if not isinstance(factors, pd.DataFrame | pd.Series):
-        array = np.asarray(factors)
-        if array.ndim != 2:
-            raise DataError(f"factors must be a DataFrame or a two-dimensional array; its shape is {array.shape}.")
-        factors = pd.DataFrame(array, columns=[f"z{k + 1}" for k in range(array.shape[1])])
-    return as_frame(factors)
-
-
-def _read_factor(series: pd.Series, name: str, index: pd.Index, high: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the (low, high) values of a factor and which rows are high."""
-    refuse_rows(series.isna().to_numpy(), index, f"Factor {name!r} has missing values")
-    categorical = isinstance(series.dtype, pd.CategoricalDtype)
-    found = list(series.cat.remove_unused_categories().cat.categories) if categorical else sorted_values(series)
-    found = [value.item() if isinstance(value, np.generic) else value for value in found]
-    if len(found) == 1:
-        raise DataError(
-            f"Factor {name!r} is {found[0]!r} in every row: with one level it has no effect to estimate. Leave it out."
-        )
-    if len(found) != 2:
-        shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
-        numeric = all(isinstance(value, int | float) for value in found)
-        two = f"up to {found[0]!r} and above" if numeric else f"{found[0]!r} and all others"
-        raise DataError(
-            f"Factor {name!r} must take two values; it takes {len(found)}: {shown}. Make two levels of them first, "
-            f"such as {two}."
-        )
-    if name in high:
-        if high[name] not in found:
-            raise DataError(
-                f"high names {high[name]!r} for factor {name!r}, which takes {found[0]!r} and {found[1]!r}."
-            )
-        if high[name] == found[0]:
-            found.reverse()
-    elif not categorical and not all(isinstance(value, int | float) for value in found):
-        raise DataError(
-            f"Which of {found[0]!r} and {found[1]!r} is the high level of factor {name!r}? Say "
-            f"high={{{name!r}: {found[1]!r}}}, or make it a category whose second level is the high one."
-        )
-    return (found[0], found[1]), (series == found[1]).to_numpy(dtype=bool)
-
-
-def sorted_values(series: pd.Series) -> list[Any]:
-    """Return a column's distinct values in order; a few suffice to see that they are too many."""
-    values = list(pd.unique(series))
-    try:
-        return sorted(values)
-    except TypeError:
-        return sorted(values, key=str)
 
 
 # ---- effects ----
@@ -204,25 +155,29 @@ def read_effects(effects: Any, factors: Factors) -> list[Effect]:
         effects = 1
     if isinstance(effects, bool) or (isinstance(effects, str) and effects not in factors.names and ":" not in effects):
         raise DataError(
-            f"effects={effects!r}: give 'main', the highest order of interaction as a whole number, or a list such as "
-            f"[{factors.names[0]!r}{f', {factors.label((0, 1))!r}' if k > 1 else ''}]."
+            f"{argument('effects', effects)}: give 'main', the highest order of interaction as a whole number, or a "
+            f"list such as [{factors.names[0]!r}{f', {factors.label((0, 1))!r}' if k > 1 else ''}]."
         )
     if isinstance(effects, int | np.integer):
         if not 1 <= effects <= k:
-            raise DataError(f"effects={effects}: with {k} factor(s) the highest order lies between 1 and {k}.")
+            raise DataError(
+                f"{argument('effects', effects)}: with {k} factor(s) the highest order lies between 1 and {k}."
+            )
         count = sum(comb(k, order) for order in range(1, int(effects) + 1))
         _refuse_more_than_cells(count, factors)
         return up_to_order(k, int(effects))[1:]
     listed = [effects] if isinstance(effects, str) else list(effects)
     if not listed:
-        raise DataError("effects is an empty list: name at least one effect, or say effects='main'.")
+        raise DataError(
+            f"{argument('effects')} is an empty list: name at least one effect, or say {argument('effects', 'main')}."
+        )
     chosen: list[Effect] = []
     for item in listed:
         effect = read_effect(item, factors, "effects")
         if not effect:
-            raise DataError("effects names the empty effect; each effect needs at least one factor.")
+            raise DataError(f"{argument('effects')} names the empty effect; each effect needs at least one factor.")
         if effect in chosen:
-            raise DataError(f"effects names {factors.label(effect)!r} twice; name each effect once.")
+            raise DataError(f"{argument('effects')} names {factors.label(effect)!r} twice; name each effect once.")
         chosen.append(effect)
     _refuse_more_than_cells(len(chosen), factors)
     return chosen
@@ -233,8 +188,8 @@ def _refuse_more_than_cells(count: int, factors: Factors) -> None:
     if count > cells - 1:
         raise DataError(
             f"{count} effects are asked for, but {cells} of the {2**factors.size} treatment cells hold rows, which "
-            f"tell at most {cells - 1} effects apart under any outcome model. Ask for fewer effects (effects='main' "
-            f"has {factors.size}), or leave out factors."
+            f"tell at most {cells - 1} effects apart under any outcome model. Ask for fewer effects "
+            f"({argument('effects', 'main')} has {factors.size}), or leave out factors."
         )
 
 
@@ -250,7 +205,10 @@ def read_effect(item: Any, factors: Factors, where: str) -> Effect:
             raise DataError(unknown_name(f"factor in {where}", str(part), factors.names))
         positions.append(factors.names.index(str(part)))
     if len(set(positions)) < len(positions):
-        raise DataError(f"{where}: the effect {':'.join(map(str, parts))!r} names a factor twice.")
+        raise DataError(
+            f"{argument(where) if where.isidentifier() else where}: the effect {':'.join(map(str, parts))!r} names a "
+            "factor twice."
+        )
     return tuple(sorted(positions))
 
 
@@ -293,7 +251,10 @@ def read_model(model: Any, order: int | None, factors: Factors, functions: Seque
     if order is not None and (
         isinstance(order, bool) or not isinstance(order, int | np.integer) or not 1 <= order <= k
     ):
-        raise DataError(f"model_order={order!r}: with {k} factor(s) it is None or a whole number between 1 and {k}.")
+        raise DataError(
+            f"{argument('model_order', order)}: with {k} factor(s) it is {in_python('None or ')}a whole number between "
+            f"1 and {k}."
+        )
     if isinstance(model, str) and model in ("additive", "heterogeneous"):
         terms = tuple(up_to_order(k, k if order is None else int(order)))
         own: tuple[Effect, ...] = ((),) if model == "additive" else ((), *((j,) for j in range(k)))
@@ -304,7 +265,8 @@ def read_model(model: Any, order: int | None, factors: Factors, functions: Seque
         )
     if order is not None:
         raise DataError(
-            "model_order goes with outcome_model 'additive' or 'heterogeneous'; a list of terms says it all."
+            f"{argument('model_order')} goes with {argument('outcome_model')} 'additive' or 'heterogeneous'; a list of "
+            "terms says it all."
         )
     factor_terms: dict[Effect, None] = {(): None}
     function_terms: dict[str, dict[Effect, None]] = {name: {(): None} for name in functions}
@@ -411,15 +373,12 @@ def terms_to_drop(effect: Effect, terms: Sequence[Effect], factors: Factors) -> 
     if factors.size > MOST_SEARCHED:
         return None
     own = factors.contrast(factors.observed, effect)
-    basis = np.empty((0, len(own)))
-    left = own
+    span, left = Span(len(own)), own
     dropped = []
     for term in sorted(terms, key=lambda t: (len(t), t)):
         if term == effect:
             continue
-        column = factors.contrast(factors.observed, term)
-        for _ in range(2):
-            column = column - basis.T @ (basis @ column)
+        column = span.residual(factors.contrast(factors.observed, term))
         length = float(np.linalg.norm(column))
         if length <= RANK_TOLERANCE * np.sqrt(len(own)):
             continue
@@ -428,7 +387,8 @@ def terms_to_drop(effect: Effect, terms: Sequence[Effect], factors: Factors) -> 
         if np.linalg.norm(trial) <= 1e-6 * np.sqrt(len(own)):
             dropped.append(term)
             continue
-        basis, left = np.vstack([basis, column]), trial
+        span.add(column)
+        left = trial
     if () in dropped:
         return None
     return dropped

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from causalopt.algorithms.rank import Span, dependent_rows
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Floats, Ints
 from causalopt.problems.factorial.cell_rows import CellQP, CellRows, group_by_cell
-from causalopt.problems.factorial.cells import Choice, Label, Span, choose_cell_functions, is_saturated
+from causalopt.problems.factorial.cells import Choice, Label, choose_cell_functions, is_saturated
 from causalopt.problems.factorial.design import Effect, Factors, OutcomeModel
 
 #: Most numbers that the candidates for the rows' cell functions may take.
@@ -111,17 +113,7 @@ def make_set(
     _refuse_too_many_rows(own, model, factors, functions, len(cells))
     members, starts = group_by_cell(factors.codes, cells)
     intercept, absorbing, is_total_fixed = _intercept_rows(own, model, factors, cells, functions.factor_tolerance)
-    chosen: list[tuple[int, Choice]] = [(0, choice) for choice in intercept]
-    known: dict[Any, list[Choice]] = {}
-    for s, name in enumerate(functions.names):
-        terms = model.function_terms[name]
-        exact = (functions.tolerance[s] == 0, functions.interaction_tolerance[s] == 0)
-        key = (terms, exact)
-        if key not in known:
-            known[key] = choose_cell_functions(
-                own, terms, factors, cells, {term: bool(exact[1] if term else exact[0]) for term in terms}
-            )
-        chosen += [(s + 1, choice) for choice in known[key]]
+    chosen = [(0, choice) for choice in intercept] + _function_rows(own, model, factors, cells, functions)
     function = np.array([s for s, _ in chosen])
     total = len(factors.codes)
     c = np.array([choice.c for _, choice in chosen])
@@ -159,7 +151,10 @@ def _refuse_too_many_rows(
         interactions = len(model.function_terms[name]) - 1
         exact = (functions.tolerance[s] == 0) + interactions * (functions.interaction_tolerance[s] == 0)
         predicted += min(sides * exact, cells) + sides * (1 + interactions - exact)
-    advice = "Ask for fewer effects, lower model_order, take outcome_model='additive', or balance fewer functions."
+    advice = (
+        f"Ask for fewer effects, lower {argument('model_order')}, take {argument('outcome_model', 'additive')}, or "
+        "balance fewer functions."
+    )
     if predicted > MOST_ROWS:
         raise DataError(
             f"{len(effects)} effects of {factors.size} factors over {cells:,} cells, with {len(functions.names)} "
@@ -197,6 +192,22 @@ def _intercept_rows(
     return rows, np.append(1.0, np.zeros(len(rows) - 1)), span.holds(np.ones(len(cells)))
 
 
+def _function_rows(
+    effects: Mapping[Effect, Floats], model: OutcomeModel, factors: Factors, cells: Ints, functions: Functions
+) -> list[tuple[int, Choice]]:
+    """Return the rows of each function of the covariates with its number, from 1; they are chosen once a kind."""
+    chosen: list[tuple[int, Choice]] = []
+    known: dict[Any, list[Choice]] = {}
+    for s, name in enumerate(functions.names):
+        terms = model.function_terms[name]
+        exact = (functions.tolerance[s] == 0, functions.interaction_tolerance[s] == 0)
+        if (terms, exact) not in known:
+            is_exact = {term: bool(exact[1] if term else exact[0]) for term in terms}
+            known[terms, exact] = choose_cell_functions(effects, terms, factors, cells, is_exact)
+        chosen += [(s + 1, choice) for choice in known[terms, exact]]
+    return chosen
+
+
 def _cell_rows(factors: Factors, cells: Ints) -> list[Choice]:
     """Return rows that fix the sum of weights of each cell."""
     unit = np.eye(len(cells))
@@ -226,9 +237,9 @@ def _label(s: int, choice: Choice, factors: Factors, functions: Functions) -> La
 def independent(rows: CellRows, target: Floats, exact: Bools, known: int) -> Ints:
     """Return the rows to keep: all with a tolerance, and a linearly independent subset of the exact ones.
 
-    The first `known` exact rows are independent by construction. Dependence is found by elimination of the Gram matrix
-    and confirmed by the residual; a dependent row whose target is not that of the combination stays, and makes the
-    problem infeasible, as it is.
+    The first `known` exact rows are independent by construction. A row that depends on others by the inner products,
+    which its residual confirms, but whose target is not that of the combination stays, and makes the problem
+    infeasible, as it is.
     """
     order = np.flatnonzero(exact)
     known = int(exact[:known].sum())
@@ -236,32 +247,18 @@ def independent(rows: CellRows, target: Floats, exact: Bools, known: int) -> Int
         return np.arange(rows.shape[0])
     gram = rows.gram()[np.ix_(order, order)]
     size = np.sqrt(np.maximum(gram.diagonal(), 1e-300))
-    gram /= np.outer(size, size)
-    head = gram[:known, :known]
-    left = gram[known:, known:] - gram[known:, :known] @ np.linalg.solve(head, gram[:known, known:])
-    kept, doubtful = list(range(known)), []
-    for k in range(len(left)):
-        if left[k, k] <= 1e-7:
-            doubtful.append(known + k)
-            continue
-        kept.append(known + k)
-        column = left[k] / np.sqrt(left[k, k])
-        left -= np.outer(column, column)
-    if not doubtful:
-        return np.arange(rows.shape[0])
-    coefficients = np.linalg.solve(gram[np.ix_(kept, kept)], gram[np.ix_(kept, doubtful)])
-    scaled = target[order] / size
-    root = np.sqrt(rows.shape[1])
-    out = []
-    for j, k in enumerate(doubtful):
+    root = float(np.sqrt(rows.shape[1]))
+
+    def follows(k: int, kept: Ints, coefficients: Floats) -> bool:
         combination = np.zeros(rows.shape[0])
-        combination[order[kept]] = coefficients[:, j] / size[kept]
+        combination[order[kept]] = coefficients / size[k]
         combination[order[k]] = -1.0 / size[k]
         residual = float(np.linalg.norm(combination @ rows))
-        difference = abs(float(coefficients[:, j] @ scaled[kept]) - float(scaled[k]))
-        if residual <= 1e-9 * max(1.0, float(np.abs(coefficients[:, j]).max())) and difference <= 1e-8 * root:
-            out.append(order[k])
-    return np.setdiff1d(np.arange(rows.shape[0]), np.array(out, dtype=np.int64))
+        largest = float(np.abs(coefficients * size[kept]).max(initial=0.0)) / size[k]
+        difference = abs(float(combination @ target))
+        return residual <= 1e-9 * max(1.0, largest) and difference <= 1e-8 * root
+
+    return np.setdiff1d(np.arange(rows.shape[0]), order[dependent_rows(gram, follows, known=known)])
 
 
 def row_table(sets: Iterable[WeightSet]) -> list[tuple[int, Label]]:

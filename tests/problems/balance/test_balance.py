@@ -232,7 +232,7 @@ def test_exact_balance_on_all_levels_of_a_factor_drops_one_and_balances_it(study
 def test_levels_of_a_factor_share_one_unit(study):
     city = pd.Series(np.resize(["a", "a", "a", "a", "b", "c"], len(study)), index=study.index).astype("category")
     problem = co.BalanceProblem(study.assign(city=city)[["age", "city"]], study["t"], scale="pooled")
-    units = problem.groups[0].unit * problem._moments.spread
+    units = problem.groups[0].unit * problem.study.moments.spread
     np.testing.assert_allclose(units[1:], units[1], rtol=1e-14)
     levels = study.assign(city=city).groupby("t")["city"].value_counts(normalize=True).unstack()
     size = study.groupby("t").size()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.problems.balance.tolerance import wanted_sizes
+from causalopt.problems.balance.search import wanted_sizes
 
 
 def study(seed=0, n=150, p=3, strength=1.0):
@@ -153,7 +153,7 @@ def test_unknown_options_are_errors(options, match):
 
 def test_groups_get_the_share_of_their_own_size():
     x, t = study()
-    wanted = wanted_sizes(co.BalanceProblem(x, t, estimand="ATE"), 0.5)
+    wanted = wanted_sizes(co.BalanceProblem(x, t, estimand="ATE").study, 0.5)
     assert wanted.to_dict() == {0: (t == 0).sum() / 2, 1: (t == 1).sum() / 2}
 
 
