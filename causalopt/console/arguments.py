@@ -168,17 +168,7 @@ class Writing:
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """What a function declares as a command.
-
-    Attributes
-    ----------
-    name : str
-        Of the command.
-    calls : mapping
-        What stands here for functions of the library that its messages lead to.
-    renamed : mapping
-        The options of those arguments of the library that have another name here.
-    """
+    """What a function declares as a command, see `command`."""
 
     name: str
     calls: Mapping[str, str]

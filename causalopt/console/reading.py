@@ -176,6 +176,14 @@ def require(frame: pd.DataFrame, wanted: Iterable[str], option_name: str) -> Non
             raise DataError(f"{option_name}: {unknown_name('column', name, map(str, frame.columns))}")
 
 
+def columns_named(frame: pd.DataFrame, asked: Any, *options: str) -> list[str]:
+    """Return the columns that options of a command name, those that are given, after checking that they are there."""
+    found = {name: getattr(asked, name) for name in options if getattr(asked, name) is not None}
+    for name, column in found.items():
+        require(frame, [column], f"--{name.replace('_', '-')}")
+    return list(found.values())
+
+
 def as_factors(frame: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
     """Return the frame with columns turned into factors, which are balanced level by level."""
     wanted = list(wanted)

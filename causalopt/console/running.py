@@ -68,15 +68,8 @@ def arguments_of(solving: Solving) -> dict[str, Any]:
 
 def solve_options(solving: Solving) -> SolveOptions:
     """Return what was asked of the solver, for a capsule."""
-    return SolveOptions(
-        time_limit=solving.time_limit,
-        gap=solving.gap,
-        threads=solving.threads,
-        seed=solving.seed,
-        solver_options=solving.options,
-        isolate=solving.memory_limit is not None,
-        memory_limit=solving.memory_limit,
-    )
+    shared = {name: getattr(solving, name) for name in ("time_limit", "gap", "threads", "seed", "memory_limit")}
+    return SolveOptions(**shared, solver_options=solving.options, isolate=solving.memory_limit is not None)
 
 
 def solve(problem: Any, solving: Solving) -> Any:
@@ -154,8 +147,10 @@ class Run:
         answer = solve(problem, self.solving)
         return dataclasses.replace(answer, **changes) if changes else answer
 
-    def unless_stopped(self, what: str, compute: Callable[[], T], answer: Any) -> T | None:
+    def unless_stopped(self, what: str, compute: Callable[[], T] | None, answer: Any) -> T | None:
         """Return what is computed after an answer; None, with a note, where Ctrl-C stops it or stopped the answer."""
+        if compute is None:
+            return None
         if answer.status.limit is not Limit.INTERRUPT:
             try:
                 with sign_of_life(f"{what} (Ctrl-C leaves it out)"):

@@ -27,7 +27,7 @@ from causalopt.console.arguments import (
     value_or_mapping,
 )
 from causalopt.console.loading import Later
-from causalopt.console.reading import require, value_of
+from causalopt.console.reading import columns_named, require, value_of
 from causalopt.console.running import Run
 from causalopt.console.study import Study
 from causalopt.console.writing import write_picture, write_table
@@ -112,15 +112,9 @@ def balance(*, asked: Question, reading: Reading, solving: Solving, writing: Wri
     with run.noting():
         problem = _problem(asked, frame, columns, chosen, target)
         answer = run.solve(problem, data=frame)
-        estimate = None
-        if asked.outcome is not None:
-            estimate = run.unless_stopped(
-                "the estimate",
-                lambda: answer.estimate(
-                    asked.outcome, asked.level, variance=asked.variance, contrast=pair, seed=solving.seed
-                ),
-                answer,
-            )
+        how = {"level": asked.level, "variance": asked.variance, "contrast": pair, "seed": solving.seed}
+        ask = None if asked.outcome is None else lambda: answer.estimate(asked.outcome, **how)
+        estimate = run.unless_stopped("the estimate", ask, answer)
         run.write(problem, answer, output=write_table(_rows(answer, chosen)), plot=write_picture(answer.plot))
     return run.show(
         answer, lambda: _fields(answer, estimate), lambda console: _show(console, answer, estimate, asked.outcome)
@@ -135,15 +129,8 @@ def _read(run: Run, asked: Question) -> tuple[pd.DataFrame, Study]:
     if len(study.chosen) > 1:
         left = ", ".join(study.chosen)
         raise OptionError(f"--formula: one treatment stands left of ~, not {len(study.chosen)} ({left}).")
-    more = {
-        "--outcome": asked.outcome,
-        "--sampling-weights": asked.sampling_weights,
-        "--base-weights": asked.base_weights,
-    }
-    for label, name in more.items():
-        require(frame, [] if name is None else [name], label)
-    used = [*study.chosen, *study.columns, *filter(None, more.values())]
-    return run.complete(frame, used, study.chosen), study
+    more = columns_named(frame, asked, "outcome", "sampling_weights", "base_weights")
+    return run.complete(frame, [*study.chosen, *study.columns, *more], study.chosen), study
 
 
 def _problem(asked: Question, frame: pd.DataFrame, columns: Any, chosen: str | None, target: Any) -> Any:

@@ -28,7 +28,7 @@ from causalopt.console.arguments import (
     value_or_mapping,
 )
 from causalopt.console.loading import Later
-from causalopt.console.reading import require, value_of
+from causalopt.console.reading import columns_named, require, value_of
 from causalopt.console.running import Run
 from causalopt.console.study import Study
 from causalopt.console.writing import write_picture, write_table
@@ -98,16 +98,15 @@ def factorial(*, asked: Question, reading: Reading, solving: Solving, writing: W
     study = Study.read(frame, asked.formula, names(asked.factors, frame.columns), asked.functions, "--factors")
     if not study.chosen:
         raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
-    require(frame, [] if outcome is None else [outcome], "--outcome")
-    frame = run.complete(frame, [*study.chosen, *study.columns, *filter(None, [outcome])], study.chosen)
+    used = [*study.chosen, *study.columns, *columns_named(frame, asked, "outcome")]
+    frame = run.complete(frame, used, study.chosen)
     columns = study.covariates(frame)
     with run.noting():
         problem = _problem(asked, frame, columns, list(study.chosen))
         answer = run.solve(problem, data=frame)
-        estimate = None
-        if outcome is not None:
-            how = {"level": level, "variance": asked.variance, "draws": asked.draws, "seed": solving.seed}
-            estimate = run.unless_stopped("the estimate", lambda: answer.estimate(outcome, **how), answer)
+        how = {"level": level, "variance": asked.variance, "draws": asked.draws, "seed": solving.seed}
+        ask = None if outcome is None else lambda: answer.estimate(outcome, **how)
+        estimate = run.unless_stopped("the estimate", ask, answer)
         picture = write_picture(lambda: _draw(answer, outcome, level))
         run.write(problem, answer, output=write_table(_weights(answer)), plot=picture)
     return run.show(

@@ -86,17 +86,7 @@ def complete_donors(
     Who may be a donor is the analyst's choice, and a donor without some values can be left out as any other. Times
     and treated units cannot: the fit and the effect would be of other times than asked for.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a unit and time.
-    unit, time, outcome : str
-    treated : sequence of labels
-    policy : {"error", "drop"}
-    predictors : sequence
-        As `read_predictor` returns them.
-    since : label
-        The first time under treatment.
+    `predictors` are as `read_predictor` returns them, and `since` is the first time under treatment.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from causalopt.console.arguments import (
     option,
 )
 from causalopt.console.loading import Later
-from causalopt.console.reading import refuse_text, require, value_of
+from causalopt.console.reading import columns_named, refuse_text, value_of
 from causalopt.console.running import Run
 from causalopt.console.waiting import sign_of_life
 from causalopt.console.writing import write_picture, write_table
@@ -116,20 +116,18 @@ def synth(*, asked: Question, reading: Reading, solving: Solving, writing: Writi
     check_choice(asked.placebo, PLACEBOS, "--placebo")
     check_choice(asked.picture, KINDS, "--picture")
     check_choice(asked.weights, WEIGHTS, "--weights")
-    study = _read(run, asked)
+    frame, study = _read(run, asked)
     with run.noting():
-        problem = _problem(asked, study)
+        problem = _problem(asked, frame, study)
         answer = run.solve(problem)
         refits = {
             "space": answer.placebo_in_space,
             "time": answer.placebo_in_time,
             "leave-one-out": answer.leave_one_out,
         }
-        refit = refits.get(asked.placebo)
-        tested = None if refit is None else run.unless_stopped("the placebo run", refit, answer)
-        span = None
-        if asked.eta is not None:
-            span = run.unless_stopped("the range of effects", lambda: answer.att_range(asked.eta), answer)
+        tested = run.unless_stopped("the placebo run", refits.get(asked.placebo), answer)
+        look = None if asked.eta is None else lambda: answer.att_range(asked.eta)
+        span = run.unless_stopped("the range of effects", look, answer)
         run.write(
             problem,
             answer,
@@ -144,22 +142,10 @@ def synth(*, asked: Question, reading: Reading, solving: Solving, writing: Writi
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Study:
-    """The panel without what was left out, and what the options name in it."""
-
-    frame: pd.DataFrame
-    treated: list[Any]
-    since: Any
-    donors: list[Any] | None
-    predictors: list[Any]
-
-
-def _read(run: Run, asked: Question) -> _Study:
-    unit, time, outcome = asked.unit, asked.time, asked.outcome
+def _read(run: Run, asked: Question) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the panel without what is left out, and what the options name in it."""
     frame = run.read()
-    for name, label in ((unit, "--unit"), (time, "--time"), (outcome, "--outcome")):
-        require(frame, [name], label)
+    unit, time, outcome = columns_named(frame, asked, "unit", "time", "outcome")
     if len({unit, time, outcome}) < 3:
         raise OptionError("--unit, --time and --outcome must name three different columns.")
     chosen = [value_of(word, frame[unit]) for word in asked.treated]
@@ -173,27 +159,26 @@ def _read(run: Run, asked: Question) -> _Study:
     policy = run.reading.missing
     frame = run.without(panels.complete_donors(frame, unit, time, outcome, chosen, policy, wanted, since))
     donors = panels.named_donors(frame[unit], asked.donors, asked.without, run.dropped)
-    return _Study(frame, chosen, since, donors, wanted)
+    one_or_all = chosen[0] if len(chosen) == 1 else chosen
+    return frame, {"treated": one_or_all, "treatment_time": since, "donors": donors, "predictors": wanted}
 
 
-def _problem(asked: Question, study: _Study) -> Any:
-    columns: dict[str, Any] = {"unit": asked.unit, "time": asked.time}
-    wanted = study.predictors
+def _problem(asked: Question, frame: pd.DataFrame, study: dict[str, Any]) -> Any:
+    wanted, columns = study.pop("predictors"), {"unit": asked.unit, "time": asked.time}
+    fitted = None
     with sign_of_life("reading the panel"):
+        if wanted:
+            fitted = averages.predictors_from_columns(frame, *columns.values(), study["treatment_time"], wanted)
         return problems.SyntheticControlProblem(
-            study.frame,
-            study.treated[0] if len(study.treated) == 1 else study.treated,
-            study.since,
+            frame,
+            **study,
             **columns,
             outcome=asked.outcome,
             weights=asked.weights,
             intercept=asked.intercept,
-            donors=study.donors,
             lam=_numbers(asked.lam, "--lam"),
             alpha=_numbers(asked.alpha, "--alpha"),
-            predictors=averages.predictors_from_columns(study.frame, *columns.values(), study.since, wanted)
-            if wanted
-            else None,
+            predictors=fitted,
             v=_importance(asked.importance),
             pooled=asked.pooled,
         )

@@ -24,7 +24,7 @@ from causalopt.console.arguments import (
 )
 from causalopt.console.codes import Exit, code_of
 from causalopt.console.loading import Later
-from causalopt.console.reading import refuse_text, require, value_of
+from causalopt.console.reading import columns_named, refuse_text, require, value_of
 from causalopt.console.running import Run, arguments_of, as_asked
 from causalopt.console.waiting import sign_of_life
 from causalopt.console.wording import in_options
@@ -128,16 +128,13 @@ def _refuse_model(run: Run, why: str) -> None:
 
 def _read(run: Run, asked: Question) -> pd.DataFrame:
     """Return the rows that are used."""
-    outcome, treatment, groups, strata = asked.outcome, asked.treatment, asked.groups, asked.strata
     frame = run.read()
     columns = names(asked.covariates, frame.columns)
-    for name, label in ((outcome, "--outcome"), (treatment, "--treatment"), (groups, "--groups"), (strata, "--strata")):
-        if name is not None:
-            require(frame, [name], label)
+    outcome, treatment, *more = columns_named(frame, asked, "outcome", "treatment", "groups", "strata")
     require(frame, columns, "--covariates")
-    further = [name for name in (groups, strata, asked.probability) if name is not None and name in frame]
-    pairs = groups if asked.design == "pairs" else None
-    frame = run.complete(frame, [treatment, outcome, *columns, *further], [treatment], together=pairs)
+    more += [name for name in (asked.probability,) if name is not None and name in frame]
+    pairs = asked.groups if asked.design == "pairs" else None
+    frame = run.complete(frame, [treatment, outcome, *columns, *more], [treatment], together=pairs)
     refuse_text(frame, [outcome, *columns], categories=False)
     return frame
 

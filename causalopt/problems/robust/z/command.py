@@ -26,7 +26,7 @@ from causalopt.console.arguments import (
 )
 from causalopt.console.codes import Exit, left_out
 from causalopt.console.loading import Later
-from causalopt.console.reading import refuse_text, require, value_of
+from causalopt.console.reading import columns_named, refuse_text, require, value_of
 from causalopt.console.running import Run, arguments_of
 from causalopt.console.waiting import sign_of_life
 from causalopt.console.writing import write_picture, write_table
@@ -111,7 +111,7 @@ def robust_z(*, asked: Question, reading: Reading, solving: Solving, writing: Wr
             problem = _problem(asked, study, pairs)
             answer = _curve_of(problem, pairs, solving) if several else run.solve(problem)
         except InfeasibleError as error:
-            raise reasons.with_conditions(error, *study.conditions, **study.chosen) from None
+            raise reasons.with_conditions(error, **study) from None
         if not several:
             run.write(output=write_table(_both(answer)))
     if several:
@@ -119,27 +119,10 @@ def robust_z(*, asked: Question, reading: Reading, solving: Solving, writing: Wr
     return run.show(answer, lambda: _fields(answer, asked.level), lambda console: _show(console, answer, asked.level))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Study:
-    """The rows that are used, and the conditions of good matches among them."""
-
-    frame: pd.DataFrame
-    treatment: str
-    keys: list[str]
-    calipers: dict[str, Any]
-    chosen: dict[str, Any]
-
-    @property
-    def conditions(self) -> tuple[pd.DataFrame, str, list[str], dict[str, Any]]:
-        """The leading arguments of `match_graph`."""
-        return self.frame, self.treatment, self.keys, self.calipers
-
-
-def _read(run: Run, asked: Question) -> _Study:
-    outcome, treatment = asked.outcome, asked.treatment
+def _read(run: Run, asked: Question) -> dict[str, Any]:
+    """Return the rows that are used and the conditions of good matches among them, as `match_graph` takes them."""
     frame = run.read()
-    require(frame, [outcome], "--outcome")
-    require(frame, [treatment], "--treatment")
+    outcome, treatment = columns_named(frame, asked, "outcome", "treatment")
     calipers, keys = mapping(asked.caliper, "--caliper", number), names(asked.exact, frame.columns)
     require(frame, keys, "--exact")
     require(frame, calipers, "--caliper")
@@ -149,15 +132,15 @@ def _read(run: Run, asked: Question) -> _Study:
     refuse_text(frame, [outcome], categories=False)
     rounding = value_or_mapping(asked.rounding, "--rounding", whole_number, None) if asked.rounding else None
     values = {name: value_of(getattr(asked, name), frame[treatment]) for name in ("treated", "control")}
-    return _Study(frame, treatment, keys, calipers, {"rounding": rounding} | values)
+    return {"df": frame, "treatment": treatment, "exact": keys, "calipers": calipers, "rounding": rounding} | values
 
 
-def _problem(asked: Question, study: _Study, pairs: Any) -> Any:
+def _problem(asked: Question, study: dict[str, Any], pairs: Any) -> Any:
     """Return the problem, for the first of several numbers of pairs."""
     with sign_of_life("looking for good matches"):
-        graph = graphs.match_graph(*study.conditions, **study.chosen)
+        graph = graphs.match_graph(**study)
     first = pairs[0] if isinstance(pairs, list) else "largest" if pairs == "curve" else pairs
-    values = study.frame[asked.outcome]
+    values = study["df"][asked.outcome]
     return problems.RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
 
 
