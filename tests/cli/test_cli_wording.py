@@ -143,11 +143,16 @@ def test_names_of_the_users_own_pass_untouched_in_every_place(name):
     assert here == f"{name} stands beside {value}, and so does {name}, in {name}"
 
 
+def is_part(node, kinds=("argument", "call", "in_python")):
+    return isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in kinds
+
+
 def texts(path):
-    """The string literals of a module but for docstrings; what is put into them stands as {}."""
+    """The string literals of a module but for docstrings and parts; what is put into them stands as {}."""
     tree = ast.parse(path.read_text())
     inner = {id(v) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for v in node.values}
     inner |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inner |= {id(value) for node in ast.walk(tree) if is_part(node) for value in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(v.value if isinstance(v, ast.Constant) else "{}" for v in node.values)
@@ -158,8 +163,8 @@ def texts(path):
 def parts(path):
     """The names that a module gives to `argument`, with a value or an equals sign."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "argument":
-            if (len(node.args) > 1 or node.keywords) and isinstance(node.args[0], ast.Constant):
+        if is_part(node, ("argument",)) and (len(node.args) > 1 or node.keywords):
+            if isinstance(node.args[0], ast.Constant):
                 yield node.args[0].value
 
 

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from rich.console import Console
 from rich.table import Table
 
-from causalopt import basis
+from causalopt import basis, datasets
 from causalopt.console.arguments import command, option
 from causalopt.console.codes import code_of
 from causalopt.console.loading import Later
 from causalopt.console.showing import show_grid
-from causalopt.datasets import NSW_EXPERIMENTAL_BENCHMARK, nsw_with_cps_controls
 from causalopt.solving.result import seconds
 
 catalogue = Later("causalopt.solving.catalogue")
@@ -29,7 +28,7 @@ def demo(
     """Estimate the effect of a job training programme from survey controls, and compare with the experiment."""
     console = Console()
     show_grid(console, catalogue.solvers()[["installed", "version", "licence", "classes"]], "Solvers")
-    df = nsw_with_cps_controls()
+    df = datasets.nsw_with_cps_controls()
     result = problems.balance(
         df,
         treatment="treat",
@@ -66,7 +65,7 @@ def _show_answers(console: Console, result: Any, raw: float) -> None:
     answers.add_row(
         "with balancing weights", f"{estimate.estimate:,.2f}", f"{estimate.lower:,.0f} to {estimate.upper:,.0f}"
     )
-    answers.add_row("the randomized experiment", f"{NSW_EXPERIMENTAL_BENCHMARK:,.2f}", "")
+    answers.add_row("the randomized experiment", f"{datasets.NSW_EXPERIMENTAL_BENCHMARK:,.2f}", "")
     console.print(answers)
 
 
