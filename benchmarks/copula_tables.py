@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from causalopt.cli import show
+from causalopt.console.showing import show_grid as show
 from causalopt.problems.copula.bootstrap.simulation import simulate, tables
 
 #: Growth that turns 2018 GDP into a prediction of 2019 GDP; fitted to the paper's row, see REFERENCE.md.

@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from causalopt.console.exits import EPILOG, failures
+from causalopt import basis
+from causalopt.console.codes import EPILOG
+from causalopt.console.exits import failures
 from causalopt.console.wording import Option, speaking_of
 from causalopt.errors import OptionError
+from causalopt.solving.options import unknown_name
 
 STUDY = "Study"
 ANSWER = "Estimate"
 DATA = "Data"
 SOLVING = "Solving"
 OUTPUT = "Output"
+
+#: What is called basis in Python.
+FUNCTIONS = "--moments, --interactions or --quantiles"
 
 
 def option(text: str, *names: str, panel: str | None = None, **more: Any) -> Any:
@@ -70,8 +76,6 @@ class Functions:
     @property
     def basis(self) -> list[Any]:
         """What is balanced beside the covariates themselves."""
-        from causalopt import basis
-
         terms: list[Any] = []
         if self.moments is not None:
             terms.append(basis.moments(self.moments))
@@ -162,59 +166,94 @@ class Writing:
     force: Annotated[bool, option("Replace files that exist.", "--force", panel=OUTPUT)] = False
 
 
-SHARED = (Functions, Reading, Solving, Writing)
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """What a function declares as a command, see `command`."""
+
+    name: str
+    calls: Mapping[str, str]
+    renamed: Mapping[str, str]
 
 
-def command(app: typer.Typer, name: str, **renamed: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a command. It returns its exit code; its errors become messages in terms of its options.
+def command(
+    name: str, *, calls: Mapping[str, str] | None = None, **renamed: str
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Declare a function as a command. It returns its exit code; its errors become messages in terms of its options.
 
-    Where an argument is of one of the classes in `SHARED`, their fields are options of the command. `renamed` has the
-    options of those arguments of the library that have another name there.
+    The fields of a parameter that is a dataclass are options of the command. `calls` has what stands here for
+    functions of the library, `renamed` the options of those arguments that have another name here.
     """
 
-    def register(function: Callable[..., int]) -> Callable[..., int]:
-        signature, groups = _spread(function)
-        for parameter in signature.parameters.values():
-            _say_what_it_takes(parameter)
-        options = {p.name: _written(p) for p in signature.parameters.values()}
-        options |= {argument: Option(written) for argument, written in renamed.items()}
-
-        @functools.wraps(function)
-        def run(**given: Any) -> None:
-            as_json = bool(given.get("json") or given.get("as_json"))
-            shared = {
-                group: kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
-                for group, kind in groups.items()
-            }
-            with speaking_of(options), failures(as_json):
-                code = function(**shared, **given)
-            raise typer.Exit(code)
-
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        app.command(name, epilog=EPILOG)(run)
+    def declare(function: Callable[..., int]) -> Callable[..., int]:
+        function.declared = Declared(name, calls or {}, renamed)  # type: ignore[attr-defined]
         return function
 
-    return register
+    return declare
+
+
+def commands_of(module: Any) -> list[Callable[..., int]]:
+    """Return the functions of a module that are declared as commands, its own before those that it imports."""
+    found = [value for value in vars(module).values() if inspect.isfunction(value) and hasattr(value, "declared")]
+    return sorted(found, key=lambda function: function.__module__ != module.__name__)
+
+
+def register(app: typer.Typer, function: Callable[..., int]) -> None:
+    """Add to an application a function that is declared as a command."""
+    declared: Declared = function.declared  # type: ignore[attr-defined]
+    signature, groups = _spread(function)
+    for parameter in signature.parameters.values():
+        _say_what_it_takes(parameter)
+    options = {p.name: _written(p) for p in signature.parameters.values()}
+    options |= {argument: Option(written) for argument, written in declared.renamed.items()}
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        as_json = bool(given.get("json") or given.get("as_json"))
+        for name, kind in groups.items():
+            given[name] = _gathered(kind, given)
+        with speaking_of(options, declared.calls), failures(as_json):
+            code = function(**given)
+        raise typer.Exit(code)
+
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    app.command(declared.name, epilog=EPILOG)(run)
 
 
 def _spread(function: Callable[..., int]) -> tuple[inspect.Signature, dict[str, Any]]:
-    """Return a command's signature with the fields of shared groups in their places, and the groups by name."""
+    """Return a command's signature with the fields of its groups in their places, and the groups by name."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if kind in SHARED}
+    groups = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
-        if name not in groups:
+        if name in groups:
+            parameters += _parameters_of(groups[name])
+        else:
             parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        of_fields = get_type_hints(groups[name], include_extras=True)
-        for field in dataclasses.fields(groups[name]):
-            default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-            annotation = of_fields[field.name]
-            parameters.append(
-                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            )
     return inspect.Signature(parameters), groups
+
+
+def _parameters_of(group: Any) -> list[inspect.Parameter]:
+    """Return the fields of a group, and of the groups that it holds, as parameters."""
+    hints = get_type_hints(group, include_extras=True)
+    found: list[inspect.Parameter] = []
+    for field in dataclasses.fields(group):
+        if dataclasses.is_dataclass(hints[field.name]):
+            found += _parameters_of(hints[field.name])
+            continue
+        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+        kind = inspect.Parameter.KEYWORD_ONLY
+        found.append(inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name]))
+    return found
+
+
+def _gathered(group: Any, given: dict[str, Any]) -> Any:
+    """Return a group with what was given for its fields, which is taken out."""
+    hints = get_type_hints(group)
+    fields = [field.name for field in dataclasses.fields(group)]
+    return group(
+        **{f: _gathered(hints[f], given) if dataclasses.is_dataclass(hints[f]) else given.pop(f) for f in fields}
+    )
 
 
 def _say_what_it_takes(parameter: inspect.Parameter) -> None:
@@ -239,7 +278,15 @@ def _written(parameter: inspect.Parameter) -> Option:
     return Option(written, "pairs" if "=" in (declared.metavar or "") else "value")
 
 
-# ---- lists and pairs in an option ----
+# ---- what is given in an option: one of several, lists, pairs ----
+
+
+def check_choice(value: str, known: Iterable[str], option_name: str) -> str:
+    """Return a value that is one of those known, or raise `OptionError` with the nearest ones."""
+    known = list(known)
+    if value not in known:
+        raise OptionError(unknown_name(f"value of {option_name}", value, known))
+    return value
 
 
 def names(given: Iterable[str] | None, known: Iterable[str] = ()) -> list[str]:

@@ -1,8 +1,7 @@
-"""Exit codes, and errors as one message for people or one object for programs."""
+"""Errors as one message for people or one object for programs, and an exit code."""
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,59 +14,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from causalopt.console.codes import Exit, code_of_error
+from causalopt.console.showing import as_json_value, show_error_table
 from causalopt.console.stopping import LastWords, ending_soon
+from causalopt.console.waiting import sign_of_life
 from causalopt.console.wording import in_options
-from causalopt.errors import (
-    CausaloptError,
-    InfeasibleError,
-    LicenseError,
-    SolverFailure,
-    SolverNotAvailable,
-    UnsupportedProblem,
-    VerificationError,
-)
-
-
-class Exit(enum.IntEnum):
-    """What an exit code means."""
-
-    PROVEN = 0
-    """An answer is here, proven within the gap asked for and verified."""
-    INPUT = 1
-    """Data, a column or an option is unusable."""
-    USAGE = 2
-    """The command line itself is wrong."""
-    INFEASIBLE = 3
-    """No solution exists."""
-    UNPROVEN = 4
-    """A verified answer is here, but no proof: a limit or Ctrl-C stopped the solve, or the method is a heuristic."""
-    NO_SOLVER = 5
-    """No solver: unknown, not installed, of another class, or its licence is too small."""
-    REFUTED = 6
-    """A claim did not survive recomputation, or a replay contradicts the record."""
-    NO_ANSWER = 7
-    """The solver failed, or stopped at a limit without a solution."""
-    INTERRUPTED = 130
-    """Ctrl-C, with nothing to keep."""
-
-
-EPILOG = (
-    "Exit codes: 0 proven answer; 1 bad data or option; 2 wrong usage; 3 infeasible; 4 answer without proof (a limit, "
-    "Ctrl-C, a heuristic); 5 no solver or licence; 6 refuted by recomputation; 7 no answer; 130 interrupted."
-)
-
-_CODES = (
-    (InfeasibleError, Exit.INFEASIBLE),
-    ((SolverNotAvailable, LicenseError, UnsupportedProblem), Exit.NO_SOLVER),
-    (VerificationError, Exit.REFUTED),
-    (SolverFailure, Exit.NO_ANSWER),
-)
-
-
-def exit_code(error: CausaloptError) -> Exit:
-    """Return the exit code of an error."""
-    return next((code for kinds, code in _CODES if isinstance(error, kinds)), Exit.INPUT)
-
+from causalopt.errors import CausaloptError
 
 #: The files that the running command has written.
 _written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
@@ -112,10 +64,8 @@ def _tell_stopped(as_json: bool, files: list[Path]) -> int:
 
 def _tell_error(error: CausaloptError, as_json: bool, files: list[Path], words: LastWords) -> int:
     """Say what was wrong, and why; finding that may take solves of its own, without which Ctrl-C leaves the message."""
-    from causalopt.console.running import sign_of_life
-
-    name, code = type(error).__name__, exit_code(error)
-    message = _with_files(in_options(str(error)), files)
+    name, code = type(error).__name__, code_of_error(error)
+    message = _with_files(in_options(error.message), files)
     if as_json:
         words.say = partial(_print_json, name, message, code)
         return _print_json(name, message, code, _explanation(error))
@@ -124,11 +74,9 @@ def _tell_error(error: CausaloptError, as_json: bool, files: list[Path], words: 
     with sign_of_life("finding what would do (Ctrl-C leaves it)"):
         explanation = _explanation(error)
     if hasattr(explanation, "columns"):
-        from causalopt.console.showing import show_error_table
-
         show_error_table(explanation, Console(stderr=True))
     elif explanation is not None:
-        Console(stderr=True).print(in_options(str(explanation)), markup=False, highlight=False)
+        Console(stderr=True).print(in_options(explanation), markup=False, highlight=False)
     return int(code)
 
 
@@ -147,8 +95,6 @@ def _explanation(error: CausaloptError) -> Any:
 
 
 def _print_json(name: str, message: str, code: Exit, explanation: Any = None) -> int:
-    from causalopt.console.showing import as_json_value
-
     error = {"type": name, "message": message, "explanation": as_json_value(explanation)}
     print(json.dumps({"error": error, "exit_code": int(code)}, indent=1, allow_nan=False))
     return int(code)

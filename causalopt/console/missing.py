@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from causalopt.console.loading import Later
 from causalopt.errors import DataError
 from causalopt.solving.words import listing, plural
 
 if TYPE_CHECKING:
     import pandas as pd
+
+labels = Later("causalopt.study.reading")
 
 POLICIES = ("error", "drop")
 
@@ -97,7 +100,7 @@ def complete(
     bad = gaps.any(axis=1)
     by_column = {str(name): int(count) for name, count in gaps.sum().items()}
     if policy == "error":
-        where = "; ".join(_where(gaps[name]) for name in gaps)
+        where = "; ".join(where_missing(gaps[name]) for name in gaps)
         raise DataError(f"{source}C{where[1:]}. {_advice(int(bad.sum()), frame)}")
     more, lacking = "", int(bad.sum())
     if together is not None:
@@ -119,11 +122,10 @@ def complete(
     return left, dropped
 
 
-def _where(gap: pd.Series) -> str:
-    from causalopt.study.reading import shown_label
-
+def where_missing(gap: pd.Series) -> str:
+    """Return in words in which rows a column has missing values."""
     rows = gap.index[gap]
-    shown = ", ".join(map(shown_label, rows[:5])) + (", ..." if len(rows) > 5 else "")
+    shown = ", ".join(map(labels.shown_label, rows[:5])) + (", ..." if len(rows) > 5 else "")
     return f"column {str(gap.name)!r} has missing values in {plural(len(rows), 'row')}: {shown}"
 
 
@@ -132,98 +134,16 @@ def _advice(lacking: int, frame: pd.DataFrame) -> str:
 
 
 def _by_group(frame: pd.DataFrame, bad: pd.Series, groups: Sequence[str]) -> dict[str, int]:
-    import pandas as pd
-
-    from causalopt.problems.synthetic_control.data import time_name
-
     if not groups:
         return {}
     counts = frame[bad].groupby(list(groups), dropna=False, observed=True).size()
-    labels = [key if isinstance(key, tuple) else (key,) for key in counts.index]
-    words = [
-        ", ".join(
-            f"{name} {'missing' if pd.isna(value) else time_name(value)}"
-            for name, value in zip(groups, key, strict=True)
-        )
-        for key in labels
-    ]
+    keys = [key if isinstance(key, tuple) else (key,) for key in counts.index]
+    words = [", ".join(f"{name} {_named(value)}" for name, value in zip(groups, key, strict=True)) for key in keys]
     return {label: int(count) for label, count in zip(words, counts, strict=True)}
 
 
-def complete_donors(
-    frame: pd.DataFrame,
-    unit: str,
-    time: str,
-    outcome: str,
-    treated: Sequence[Any],
-    policy: str,
-    predictors: Sequence[tuple[str, pd.Series]] = (),
-) -> tuple[pd.DataFrame, Dropped | None]:
-    """Return a panel without the donors that lack a value at some time, and what was left out.
-
-    Who may be a donor is the analyst's choice, and a donor without some values can be left out as any other. Times
-    and treated units cannot: the fit and the effect would be of other times than asked for.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a unit and time.
-    unit, time, outcome : str
-    treated : sequence of labels
-    policy : {"error", "drop"}
-    predictors : sequence of column and mask
-        Which rows of which other columns are used.
-
-    Raises
-    ------
-    DataError
-        For rows without unit or time, where the policy is "error" and values are missing, for treated units that lack
-        some, and where no donor would be left.
-    """
-    for name, label in ((unit, "--unit"), (time, "--time")):
-        gaps = frame[name].isna()
-        if gaps.any():
-            raise DataError(f"{label}: {_where(gaps)}. Such a row belongs nowhere: complete it or take it out first.")
-    present = frame[outcome].notna().groupby([frame[unit], frame[time]], sort=False).any().unstack(fill_value=False)
-    lacking = {outcome: {name: _times(row) for name, row in (~present[~present.all(axis=1)]).iterrows()}}
-    for column, rows in predictors:
-        empty = frame[rows & frame[column].isna()]
-        for name, times in empty.groupby(unit, sort=False)[time]:
-            lacking.setdefault(column, {})[name] = _listed(times)
-    lacking = {column: units for column, units in lacking.items() if units}
-    if not lacking:
-        return frame, None
-    words = "; ".join(
-        f"column {column!r} has missing values for {listing([f'{name!r} in {at}' for name, at in units.items()])}"
-        for column, units in lacking.items()
-    )
-    if policy == "error":
-        raise DataError(
-            f"C{words[1:]}. Every unit is needed at every time that is used. --missing drop leaves donors with gaps "
-            "out (never times, or treated units); or fill in the values first."
-        )
-    for column, units in lacking.items():
-        mine = [name for name in treated if name in units]
-        if mine:
-            raise DataError(
-                f"Treated unit {mine[0]!r} has no value of {column!r} in {units[mine[0]]}, and --missing drop leaves "
-                "out donors only: fill in the values, or take these times out for all units."
-            )
-    names = tuple(dict.fromkeys(name for units in lacking.values() for name in units))
-    donors = frame[unit].nunique() - len(treated)
-    if len(names) >= donors:
-        raise DataError(f"--missing drop leaves no donors: {words}. Fill in the values.")
-    more = f": {listing(list(map(str, names)), 8)}"
-    dropped = Dropped("donor", names, donors, {column: len(units) for column, units in lacking.items()}, {}, more)
-    return frame[~frame[unit].isin(names)], dropped
-
-
-def _times(lacking: pd.Series) -> str:
-    return _listed(lacking.index[lacking])
-
-
-def _listed(times: Iterable[Any]) -> str:
-    from causalopt.problems.synthetic_control.data import time_name
-
-    words = [time_name(time) for time in times]
-    return ", ".join(words[:5]) + (f", ... ({len(words)} times)" if len(words) > 5 else "")
+def _named(value: Any) -> str:
+    """Write a value for people: a whole number without decimals, which only gaps gave it."""
+    if isinstance(value, float):
+        return "missing" if value != value else f"{value:.0f}" if value.is_integer() else str(value)
+    return "missing" if value is None or value != value else str(value)

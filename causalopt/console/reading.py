@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import sys
 import warnings
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalopt.console.arguments import Functions, Reading, names
+from causalopt.console.arguments import Functions, Reading, check_choice, names
+from causalopt.console.loading import Later
 from causalopt.console.missing import POLICIES
 from causalopt.errors import DataError, OptionError
 from causalopt.solving.options import unknown_name
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 #: Endings of names that are read as CSV.
 CSV = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip")
 
+labels = Later("causalopt.study.reading")
 
 #: Numbers whose squares and sums of squares are far from overflow.
 LARGEST = 1e100
@@ -34,9 +38,6 @@ def read_data(reading: Reading) -> pd.DataFrame:
     DataError
         For a file that is missing or unreadable, of another format, empty, or with repeated column names.
     """
-    from causalopt.console.writing import check_choice
-    from causalopt.study.reading import shown_label
-
     check_choice(reading.missing, POLICIES, "--missing")
     frame = _read(reading)
     if not len(frame):
@@ -51,15 +52,13 @@ def read_data(reading: Reading) -> pd.DataFrame:
         twice = frame.index[frame.index.duplicated()]
         if len(twice):
             raise DataError(
-                f"--index {reading.index}: the label {shown_label(twice[0])} occurs more than once. Take a column that "
-                "has another label in each row, or leave --index out."
+                f"--index {reading.index}: the label {labels.shown_label(twice[0])} occurs more than once. Take a "
+                "column that has another label in each row, or leave --index out."
             )
     return frame
 
 
 def _read(reading: Reading) -> pd.DataFrame:
-    import pandas as pd
-
     path = Path(reading.data)
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     if reading.data != "-":
@@ -70,6 +69,18 @@ def _read(reading: Reading) -> pd.DataFrame:
             raise DataError(f"There is no file {reading.data}{_nearest(path)}.")
     if is_parquet:
         return _read_parquet(path)
+    header, frame = _read_csv(reading, _separator(reading))
+    _refuse_repeated(header.iloc[0].str.strip(), _name(reading))
+    frame.columns = frame.columns.str.strip()
+    if len(frame.columns) == 1 and any(mark in str(frame.columns[0]) for mark in ";\t,|"):
+        raise DataError(
+            f"{_name(reading)} has one column, named {frame.columns[0]!r}: is it separated by something else? Say "
+            "--separator ';' (or another)."
+        )
+    return frame
+
+
+def _separator(reading: Reading) -> str:
     if len(reading.separator) != 1 and reading.separator != "\\t":
         raise OptionError(f"--separator is {reading.separator!r}; it must be one character, or \\t.")
     if len(reading.decimal) != 1 or reading.decimal == reading.separator:
@@ -77,17 +88,23 @@ def _read(reading: Reading) -> pd.DataFrame:
             f"--decimal is {reading.decimal!r} and --separator {reading.separator!r}; they must be two different "
             "characters. Files with decimal commas mostly have --separator ';'."
         )
-    separator = "\t" if reading.separator == "\\t" else reading.separator
+    return "\t" if reading.separator == "\\t" else reading.separator
+
+
+def _read_csv(reading: Reading, separator: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the header as it stands, and the table."""
+    import pandas as pd
+
     try:
-        source: Any = io.StringIO(sys.stdin.read()) if reading.data == "-" else path
-        first = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str)
+        source: Any = io.StringIO(sys.stdin.read()) if reading.data == "-" else Path(reading.data)
+        header = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str)
         if reading.data == "-":
             source.seek(0)
         # Without index_col, values that the header has no name for would move all others one column to the right.
         settings: dict[str, Any] = {"sep": separator, "decimal": reading.decimal, "index_col": False}
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(source, low_memory=False, **settings, **exact_numbers())
+            return header, pd.read_csv(source, low_memory=False, **settings, **exact_numbers())
     except UnicodeDecodeError:
         raise DataError(
             f"{_name(reading)} is not in UTF-8: save it in that encoding first (in a spreadsheet: 'CSV UTF-8')."
@@ -96,15 +113,6 @@ def _read(reading: Reading) -> pd.DataFrame:
         raise DataError(f"{_name(reading)} has {_ragged(str(error), separator)}") from None
     except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
         raise DataError(f"{_name(reading)} cannot be read as CSV: {str(error).strip().rstrip('.')}.") from None
-    header = first.iloc[0].str.strip()
-    _refuse_repeated(header, _name(reading))
-    frame.columns = frame.columns.str.strip()
-    if len(frame.columns) == 1 and any(mark in str(frame.columns[0]) for mark in ";\t,|"):
-        raise DataError(
-            f"{_name(reading)} has one column, named {frame.columns[0]!r}: is it separated by something else? Say "
-            "--separator ';' (or another)."
-        )
-    return frame
 
 
 def _ragged(message: str, separator: str) -> str:
@@ -138,8 +146,6 @@ def _refuse_repeated(header: pd.Series, source: str) -> None:
 
 
 def _nearest(path: Path) -> str:
-    from difflib import get_close_matches
-
     folder = path.parent
     if not folder.is_dir():
         return f": there is no folder {folder}"
@@ -159,8 +165,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def require_parquet() -> None:
     """Raise `DataError` where pyarrow is not installed."""
-    import importlib.util
-
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError("Parquet files need pyarrow: pip install 'pycausalopt[parquet]'. CSV needs nothing.")
 
@@ -170,6 +174,14 @@ def require(frame: pd.DataFrame, wanted: Iterable[str], option_name: str) -> Non
     for name in wanted:
         if name not in frame.columns:
             raise DataError(f"{option_name}: {unknown_name('column', name, map(str, frame.columns))}")
+
+
+def columns_named(frame: pd.DataFrame, asked: Any, *options: str) -> list[str]:
+    """Return the columns that options of a command name, those that are given, after checking that they are there."""
+    found = {name: getattr(asked, name) for name in options if getattr(asked, name) is not None}
+    for name, column in found.items():
+        require(frame, [column], f"--{name.replace('_', '-')}")
+    return list(found.values())
 
 
 def as_factors(frame: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:

@@ -9,14 +9,19 @@ import typer
 from rich.console import Console
 
 from causalopt.console import showing
-from causalopt.console.arguments import option
-from causalopt.console.exits import Exit
-from causalopt.console.running import caught_warnings, sign_of_life
+from causalopt.console.arguments import command, option
+from causalopt.console.codes import Exit
+from causalopt.console.loading import Later
+from causalopt.console.running import caught_warnings
+from causalopt.console.waiting import sign_of_life
 from causalopt.console.writing import Files, write_model
+
+capsules = Later("causalopt.solving.capsule")
 
 CapsulePath = Annotated[Path, typer.Argument(help="A file that --capsule wrote.", metavar="CAPSULE")]
 
 
+@command("replay")
 def replay(
     path: CapsulePath,
     solver: Annotated[str | None, option("A solver in place of the recorded one.")] = None,
@@ -28,10 +33,9 @@ def replay(
     Exit code 0: the replay agrees; 4: it does not contradict the record, and did not reach the same; 6: they
     contradict each other, or the record does not survive recomputation.
     """
-    from causalopt.solving.capsule import Capsule
-
-    capsule = Capsule.load(path)
-    with caught_warnings() as notes, sign_of_life("solving (Ctrl-C keeps the best solution so far)"):
+    capsule = capsules.Capsule.load(path)
+    notes: list[str] = []
+    with caught_warnings(notes), sign_of_life("solving (Ctrl-C keeps the best solution so far)"):
         again = capsule.replay(solver, time_limit=time_limit, isolate=True)
     code = Exit.REFUTED if again.contradictions else Exit.PROVEN if again.agrees else Exit.UNPROVEN
     if as_json:
@@ -76,6 +80,7 @@ def _show(capsule: Any, again: Any) -> None:
     console.print(f"The replay {again.verdict}.", markup=False, highlight=False)
 
 
+@command("export")
 def export(
     path: CapsulePath,
     files: Annotated[list[Path], typer.Argument(help="Files to write: .lp, .mps or .nl.", metavar="FILE...")],
@@ -85,10 +90,8 @@ def export(
 
     To write a model straight from data, give --export to the command that solves it.
     """
-    from causalopt.solving.capsule import Capsule
-
     checked = [Files(force, export=file) for file in files]
-    program = Capsule.load(path).program
+    program = capsules.Capsule.load(path).program
     for each in checked:
         showing.show_notes([], each.write(export=write_model(lambda: program)))
     return Exit.PROVEN

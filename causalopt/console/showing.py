@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from causalopt.console.exits import Exit
-from causalopt.console.wording import in_options, rewrapped
+from causalopt.console.wording import in_options
+from causalopt.solving.result import Result
 from causalopt.solving.words import rounded_up
-from causalopt.verifying.claims import Reason
+from causalopt.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from causalopt.solving.result import Result
 
 #: Version of the JSON that commands print.
 SCHEMA = 1
@@ -29,20 +29,6 @@ MOST_ROWS = 20
 
 #: Length up to which a row's label is kept in one line.
 LONG_LABEL = 24
-
-
-#: How the note begins that says what Ctrl-C left out.
-INTERRUPTED = "Interrupted"
-
-
-def code_of(result: Result, notes: Sequence[str] = ()) -> Exit:
-    """Return the exit code of an answer with these notes."""
-    reason = result.status.reason
-    if reason is Reason.OPTIMAL:
-        return Exit.UNPROVEN if any(note.startswith(INTERRUPTED) for note in notes) else Exit.PROVEN
-    if reason is Reason.FEASIBLE:
-        return Exit.UNPROVEN
-    return Exit.INFEASIBLE if reason in (Reason.INFEASIBLE, Reason.UNBOUNDED) else Exit.NO_ANSWER
 
 
 # ---- for people ----
@@ -57,12 +43,12 @@ def show_explanation(answer: Any, wanted: bool) -> None:
     """Print a result in plain words, where they are wanted."""
     if wanted:
         console = Console()
-        console.print(f"\n{rewrapped(answer.explain())}", markup=False, highlight=False)
+        console.print(f"\n{in_options(answer.explain())}", markup=False, highlight=False)
 
 
 def explanation(answer: Any, wanted: bool) -> dict[str, str]:
     """Return a result in plain words as a field of JSON, where they are wanted."""
-    return {"explanation": rewrapped(answer.explain())} if wanted else {}
+    return {"explanation": in_options(answer.explain())} if wanted else {}
 
 
 def show_facts(facts: Mapping[str, str], console: Console) -> None:
@@ -71,7 +57,7 @@ def show_facts(facts: Mapping[str, str], console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in facts.items():
-        table.add_row(name, _escaped(text))
+        table.add_row(name, escape(text))
     console.print(table, highlight=False)
 
 
@@ -90,16 +76,16 @@ def show_table(console: Console, frame: pd.DataFrame, title: str, digits: int = 
     labelled = [name for name in frame.index.names if name is not None]
     for name in labelled:
         longest = max((len(str(label)) for label in shown.index.get_level_values(name)), default=0)
-        table.add_column(_escaped(str(name)), overflow="fold", no_wrap=longest <= LONG_LABEL)
+        table.add_column(escape(str(name)), overflow="fold", no_wrap=longest <= LONG_LABEL)
     for column in frame.columns:
         numeric = frame[column].dtype.kind in "fiu"
-        table.add_column(_escaped(str(column)), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(escape(str(column)), justify="right" if numeric else "left", overflow="fold")
     write = [cell_up if column in least else cell for column in frame.columns]
     for key, *row in shown.itertuples(name=None):
         labels = (key if isinstance(key, tuple) else (key,)) if labelled else ()
         cells = (write_one(value, digits) for write_one, value in zip(write, row, strict=True))
-        table.add_row(*(_escaped(str(label)) for label in labels), *map(_escaped, cells))
-    console.print(f"\n[bold]{_escaped(title + more)}[/]", highlight=False)
+        table.add_row(*(escape(str(label)) for label in labels), *map(escape, cells))
+    console.print(f"\n[bold]{escape(title + more)}[/]", highlight=False)
     console.print(table, highlight=False)
 
 
@@ -121,6 +107,29 @@ def cell_up(value: Any, digits: int = 4) -> str:
     return rounded_up(value, digits) if isinstance(value, float) and math.isfinite(value) else cell(value, digits)
 
 
+def show_grid(console: Console, frame: pd.DataFrame, title: str, digits: int = 3) -> None:
+    """Print a whole table in boxes."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    names = [str(name) for name in frame.index.names if name is not None]
+    for name in names:
+        table.add_column(name)
+    for column in frame.columns:
+        numeric = frame[column].dtype.kind in "fi"
+        table.add_column(str(column), justify="right" if numeric else "left")
+    for key, row in frame.iterrows():
+        labels = (key if isinstance(key, tuple) else (key,)) if names else ()
+        table.add_row(*map(str, labels), *(_boxed(value, digits) for value in row))
+    console.print(table)
+
+
+def _boxed(value: Any, digits: int) -> str:
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.{digits}f}"
+    return str(value)
+
+
 def show_error_table(frame: pd.DataFrame, console: Console) -> None:
     """Print the table that explains an error, what its columns say, and the tables that belong to it."""
     if len(frame):
@@ -130,12 +139,6 @@ def show_error_table(frame: pd.DataFrame, console: Console) -> None:
     for name, more in frame.attrs.items():
         if hasattr(more, "columns") and len(more):
             show_table(console, more, name.capitalize())
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def show_notes(notes: Sequence[str], written: Sequence[Any]) -> None:
@@ -177,19 +180,16 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def result_json(command: str, result: Result, notes: Sequence[str]) -> dict[str, Any]:
-    """Return the fields that the JSON of every answer has."""
-    import dataclasses
-
-    from causalopt import __version__
-
+def result_json(command: str, result: Result | None, notes: Sequence[str]) -> dict[str, Any]:
+    """Return the fields that the JSON of every answer has; of one that is no result of a solve, the few that it has."""
+    if result is None:
+        return {"command": command, "schema": SCHEMA, "warnings": notes}
     check = result.verification
     verification = {} if check is None else dataclasses.asdict(check) | {"passed": check.passed, "words": str(check)}
     return {
         "command": command,
         "schema": SCHEMA,
         "causalopt": __version__,
-        "exit_code": int(code_of(result, notes)),
         "status": {name: str(getattr(result.status, name)) for name in ("reason", "limit", "raw")},
         "objective": result.objective,
         "bound": result.bound,

@@ -8,20 +8,26 @@ from rich.console import Console
 from rich.table import Table
 
 from causalopt.console import showing
-from causalopt.console.arguments import option
-from causalopt.console.exits import Exit
+from causalopt.console.arguments import command, option
+from causalopt.console.codes import Exit
+from causalopt.console.loading import Later
 from causalopt.errors import CausaloptError
 from causalopt.installation import shared_name
+from causalopt.modeling.program import ProblemClass, Program
+from causalopt.solving.options import SolveOptions
+
+attempts = Later("causalopt.solving.attempts")
+backends = Later("causalopt.solving.backend")
+catalogue = Later("causalopt.solving.catalogue")
 
 
+@command("solvers")
 def solvers(as_json: Annotated[bool, option("Print JSON for other programs.", "--json")] = False) -> int:
     """Show which solvers are installed and work, under which licence, and what is known against them.
 
     Each installed solver solves one tiny program. Exit code 5: none works.
     """
-    from causalopt.solving.catalogue import solvers as catalogue
-
-    rows = [{"solver": str(name), **row} for name, row in catalogue().to_dict("index").items()]
+    rows = [{"solver": str(name), **row} for name, row in catalogue.solvers().to_dict("index").items()]
     for row in rows:
         row["works"], row["note"] = _try(row["solver"]) if row["installed"] else (False, "")
     code = Exit.PROVEN if any(row["works"] for row in rows) else Exit.NO_SOLVER
@@ -35,17 +41,12 @@ def solvers(as_json: Annotated[bool, option("Print JSON for other programs.", "-
 
 def _try(name: str) -> tuple[bool, str]:
     """Solve min x, x >= 1; for a family of solvers, by those that are installed."""
-    from causalopt.modeling.program import Program
-    from causalopt.solving.attempts import solve_program
-    from causalopt.solving.backend import get_backend, load_backend
-    from causalopt.solving.options import SolveOptions
-
     program = Program.from_arrays([1.0], [[1.0]], row_lower=1.0)
-    family = load_backend(name).tested_variants
+    family = backends.load_backend(name).tested_variants
     works, failed = [], []
     for candidate in [f"{name}:{variant}" for variant in family] or [name]:
         try:
-            if solve_program(program, get_backend(candidate), SolveOptions()).is_optimal:
+            if attempts.solve_program(program, backends.get_backend(candidate), SolveOptions()).is_optimal:
                 works.append(candidate)
         except CausaloptError as error:
             failed.append(f"{candidate} fails: {error}")
@@ -78,7 +79,5 @@ def _show(rows: list[dict[str, Any]], console: Console) -> None:
 
 def _short(classes: str) -> str:
     """Name the classes a solver takes in few words: all, or which."""
-    from causalopt.modeling.program import ProblemClass
-
     taken = set(classes.split(", ")) if classes else set()
     return "every class" if taken == set(ProblemClass) else classes

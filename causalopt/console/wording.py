@@ -1,9 +1,8 @@
 """The library's messages in the words of the command line: there `treated='yes'` is `--treated yes`.
 
-The library names an argument as Python writes it: `name=value`, `name=` without a value, the bare name where it holds
-an underscore, or where a message begins with it. An option of a command has the name of the argument that it gives, so
-that its own declaration says how it is written; a command declares the few that are named otherwise. What stands in
-quotes is the user's, and stays.
+A message names its arguments, and what one calls, as parts (`causalopt.messages`). An option of a command has the name
+of the argument that it gives, so that its own declaration says how it is written; a command declares the few that are
+named otherwise, and what its calls are called here. All else, such as names of the user's own, stays.
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+from causalopt.messages import Message, Part
+from causalopt.solving.words import Paragraphs, wrapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,101 +63,54 @@ def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-#: What Python users call where commands lead to a message that says so, as one asks for it here.
-CALLS = {
-    "placebo_in_space()": "--placebo space",
-    "placebo_in_time()": "--placebo time",
-    "leave_one_out()": "--placebo leave-one-out",
-    "weight_ranges and att_range()": "--eta 0",
-    "att_range()": "--eta 0",
-    "causal_bootstrap": "causalopt bootstrap",
-}
-
-#: Arguments that no option gives.
-PYTHON_ONLY = ("support", "predictions", "isolate")
-
-#: Turns of phrase that are of Python alone.
-PHRASES = (
-    (re.compile(r",? or None\b(?! to\b)"), ""),
-    (re.compile(r"\bNone or "), ""),
-    (re.compile(r"\bor None to\b"), "or leave it out to"),
-    (re.compile(r", which is computed when you look at it,"), ""),
-    (re.compile(r", or make it a category whose second level is the high one"), ""),
-    (re.compile(r"leave it out \(donors=\)", re.IGNORECASE), "leave it out (--without)"),
-    (re.compile(r", with pd\.to_numeric\b"), ""),
-    (re.compile(r", as numbers, or as dates \(pd\.to_datetime\)"), ", or as numbers"),
-    (re.compile(r"\bdf\[('[^']*'|\"[^\"]*\")\]"), r"\1"),
-)
-
-QUOTED = r"(?<![\w)\]])(?P<quote>['\"])(?:\\.|(?!(?P=quote)).)*(?P=quote)(?!\w)"
-VALUE = (
-    r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|\[[^\[\]]*\]|\([^()]*\)|\{[^{}]*\}|True\b|False\b|None\b"
-    r"|-?(?:inf\b|\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)"
-)
-TOKEN = re.compile(
-    rf"(?<![\w.\-/='\"])(?P<name>[a-z][a-z0-9_]*)=(?!=)(?P<value>{VALUE})?"
-    rf"|{QUOTED}"
-    r"|(?P<start>\A[a-z][a-z0-9_]*\b)(?!=)"
-    r"|(?<![\w.\-/=])(?P<bare>[a-z][a-z0-9]*(?:_[a-z0-9]+)+)\b(?![=(.])"
-)
-
-#: The options of the running command, by the names of the arguments that they give.
-_options: ContextVar[Mapping[str, Option] | None] = ContextVar("options", default=None)
+#: The options of the running command, by the names of the arguments that they give, and what calls are here.
+_words: ContextVar[tuple[Mapping[str, Option], Mapping[str, str]] | None] = ContextVar("words", default=None)
 
 
 @contextmanager
-def speaking_of(options: Mapping[str, Option]) -> Iterator[None]:
-    """Say what is said in here in terms of these options."""
-    before = _options.set(options)
+def speaking_of(options: Mapping[str, Option], calls: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Say what is said in here in terms of these options; `calls` has what stands for a function here."""
+    before = _words.set((options, calls or {}))
     try:
         yield
     finally:
-        _options.reset(before)
+        _words.reset(before)
 
 
 def in_options(text: str) -> str:
-    """Return a message of the library in terms of the running command's options.
+    """Return a message, or an explanation of several paragraphs, in terms of the running command's options.
 
     Examples
     --------
+    >>> from causalopt.messages import argument
     >>> with speaking_of({"treated": Option("--treated"), "scale": Option("--scale", "pairs")}):
-    ...     in_options("Which of 'no' and 'yes' is treated? Say treated='yes'.")
-    ...     in_options("Use scale={'age': 'raw'}, or leave 'treated=' out.")
+    ...     in_options(Message(f"Which of 'no' and 'yes' is treated? Say {argument('treated', 'yes')}."))
+    ...     in_options(Message(f"Use {argument('scale', {'age': 'raw'})}, or leave 'treated=' out."))
     "Which of 'no' and 'yes' is treated? Say --treated yes."
     "Use --scale age=raw, or leave 'treated=' out."
     """
-    options = _options.get()
-    if not options:
-        return text
-    for call, said in CALLS.items():
-        text = text.replace(call, said)
-    for pattern, said in PHRASES:
-        text = pattern.sub(said, text)
-    return TOKEN.sub(lambda found: _said(found, options), text)
+    if isinstance(text, Paragraphs):
+        return wrapped([in_options(each) for each in text.texts])
+    message = Message(text)
+    return str(message) if _words.get() is None else message.worded(_said)
 
 
-def _said(found: re.Match[str], options: Mapping[str, Option]) -> str:
-    name = found["name"] or found["start"] or found["bare"]
-    if name in options:
-        if found["value"] is None:
-            return str(options[name])
-        written = options[name].with_value(_value(found["value"]))
-        return f"{found[0]} (in Python)" if written is None else written
-    if found["name"] in PYTHON_ONLY:
-        return f"{found[0]} (in Python)"
-    return found[0]
+def _said(part: Part) -> str:
+    options, calls = _words.get() or ({}, {})
+    if part.kind == "python":
+        return part.name
+    if part.kind == "call":
+        return calls.get(part.name, part.text)
+    option = options.get(part.name)
+    if option is not None and not part.value:
+        return str(option)
+    written = None if option is None else option.with_value(_value(part.value))
+    return written or (f"{part.text} (in Python)" if "=" in part.text else part.text)
 
 
 def _value(text: str) -> Any:
-    """Read a value that Python would; of names in brackets, such as (first, second), a list of them."""
+    """Read a value that Python wrote; what is no literal, such as inf, stays as it is written."""
     try:
-        return ast.literal_eval(text.replace(",", "") if text[0].isdigit() else text)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return [word.strip() for word in text.strip("[](){}").split(",")]
-
-
-def rewrapped(paragraphs: str) -> str:
-    """Return an explanation of several wrapped paragraphs in terms of the running command's options."""
-    from causalopt.solving.words import wrapped
-
-    return wrapped([in_options(" ".join(lines.split("\n"))) for lines in paragraphs.split("\n\n")])
+        return text

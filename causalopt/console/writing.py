@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from causalopt import modeling
 from causalopt.console.arguments import Writing
 from causalopt.console.exits import remember_written
+from causalopt.console.reading import require_parquet
 from causalopt.console.stopping import unfinished
 from causalopt.errors import OptionError
-from causalopt.solving.options import unknown_name
+from causalopt.plotting.style import pyplot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +67,6 @@ class Files:
         if endings and path.suffix.lower() not in endings:
             raise OptionError(f"--{name} {path}: the name must end in {' or '.join(endings)}, which says the format.")
         if path.suffix.lower() == ".parquet":
-            from causalopt.console.reading import require_parquet
-
             require_parquet()
         if not path.absolute().parent.is_dir():
             raise OptionError(f"--{name} {path}: there is no folder {path.parent}. Make it first.")
@@ -118,10 +119,6 @@ def write_picture(draw: Callable[[], Any]) -> Callable[[Path], None]:
     """Return what saves a picture, given what draws it and returns its axes."""
 
     def write(path: Path) -> None:
-        import numpy as np
-
-        from causalopt.plotting.style import pyplot
-
         plt = pyplot()
         plt.switch_backend("Agg")
         figure = np.ravel(draw())[0].figure
@@ -138,10 +135,3 @@ def write_model(program: Callable[[], Any]) -> Callable[[Path], None]:
         modeling.write_program(program(), path)
 
     return write
-
-
-def check_choice(value: str, known: Any, option_name: str) -> str:
-    """Return a value that is one of those known, or raise `OptionError` with the nearest ones."""
-    if value not in known:
-        raise OptionError(unknown_name(f"value of {option_name}", value, known))
-    return value

@@ -12,6 +12,7 @@ from pyomo.core.base.var import IndexedVar
 from pyomo.core.expr.numeric_expr import DivisionExpression, NegationExpression, ProductExpression, SumExpression
 
 from causalopt.errors import DataError, UnsupportedProblem
+from causalopt.messages import argument
 from causalopt.modeling.components import ArrayConstraint, ArrayVar, is_untouched, store_values
 from causalopt.modeling.costs import ArrayCost, ArrayObjective
 from causalopt.modeling.expressions import Columns, Representation
@@ -145,7 +146,7 @@ def _refuse_unsupported(model: Any) -> None:
             raise UnsupportedProblem(
                 f"{component.name} is a {kind}, which is beyond a mixed-integer quadratic program. "
                 "Transform it first (for disjunctions: TransformationFactory('gdp.bigm')), "
-                "or use solver='pyomo:NAME' with a solver that takes it."
+                f"or use {argument('solver', 'pyomo:NAME')} with a solver that takes it."
             )
 
 

@@ -13,6 +13,7 @@ from pyomo.core.base.var import IndexedVar, ScalarVar
 from pyomo.repn.quadratic import QuadraticRepnVisitor
 
 from causalopt.errors import DataError, UnsupportedProblem
+from causalopt.messages import argument
 from causalopt.modeling.components import check_columns, is_untouched
 from causalopt.modeling.program import Floats
 
@@ -136,7 +137,7 @@ class Representation:
             where = "a constraint" if degree == 1 else "the objective"
             raise UnsupportedProblem(
                 f"{name} holds {what}, which {where} of a quadratic program cannot have. "
-                "Use solver='pyomo:NAME' with a solver that takes it."
+                f"Use {argument('solver', 'pyomo:NAME')} with a solver that takes it."
             )
         of, var_map = self.columns.of, visitor.var_map
         linear = {of(var_map[i]): float(a) for i, a in repn.linear.items()}

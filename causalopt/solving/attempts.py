@@ -8,12 +8,13 @@ from time import perf_counter
 import numpy as np
 
 from causalopt.errors import OptionError, VerificationError, warn
+from causalopt.messages import argument
 from causalopt.modeling.program import INFINITE, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.ladder import solve_in_any_units
-from causalopt.solving.options import NOT_ISOLATED, SolveOptions
+from causalopt.solving.options import SolveOptions, not_isolated
 from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
 from causalopt.verifying.verify import verify
@@ -36,7 +37,7 @@ def run_fast_path(
     if options.solver_options:
         raise OptionError(
             f"{name} takes no solver options: {', '.join(map(str, options.solver_options))}. "
-            "They are for solvers: name one, such as solver='highs'."
+            f"They are for solvers: name one, such as {argument('solver', 'highs')}."
         )
     if options.start is not None:
         options = options.replace(start=options.check_start(program.n_columns))
@@ -47,9 +48,9 @@ def run_fast_path(
         verified, check = verify(program, solution, gap=options.gap, tolerances=tolerances)
     if not check.passed:
         raise refusal(name, solution, check)
-    notes = []
+    notes: list[str] = []
     if options.isolate:
-        notes.append(f"{name} {NOT_ISOLATED}")
+        notes.append(not_isolated(name))
         warn(notes[0])
     return as_result(
         verified,

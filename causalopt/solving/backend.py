@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from causalopt.errors import LicenseError, OptionError, SolverNotAvailable, UnsupportedProblem
+from causalopt.messages import argument
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving import reduce as reduction
 from causalopt.solving.abilities import CHANGEABLE as CHANGEABLE
@@ -97,7 +98,9 @@ class Backend(abc.ABC):
         SolverNotAvailable
             Where the backend is one solver, or does not know the name.
         """
-        raise SolverNotAvailable(f"{self.name!r} is one solver: write solver={self.name!r}, without {':' + name!r}.")
+        raise SolverNotAvailable(
+            f"{self.name!r} is one solver: write {argument('solver', self.name)}, without {':' + name!r}."
+        )
 
     def size(self, program: Program) -> tuple[int, int]:
         """Return how many columns and rows the solver's own model will have, as its licence counts them.
@@ -371,9 +374,13 @@ def get_backend(name: str | Backend) -> Backend:
     'highspy'
     """
     if isinstance(name, type) and issubclass(name, Backend):
-        raise OptionError(f"solver is the class {name.__name__}; give an object of it: {name.__name__}().")
+        raise OptionError(
+            f"{argument('solver')} is the class {name.__name__}; give an object of it: {name.__name__}()."
+        )
     if not isinstance(name, (str, Backend)):
-        raise OptionError(f"solver is {name!r}; it must be a name, such as 'highs' or 'auto', or a backend.")
+        raise OptionError(
+            f"{argument('solver')} is {name!r}; it must be a name, such as 'highs' or 'auto', or a backend."
+        )
     backend: Backend
     if isinstance(name, Backend):
         backend = name

@@ -7,6 +7,7 @@ from typing import Any
 
 from causalopt import modeling
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import argument
 from causalopt.modeling.program import Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Backend, get_backend
@@ -113,7 +114,7 @@ def solve(
         chosen = chosen if start is None else chosen.replace(start=start)
         return problem.answer(Lane(solver, problem.formulation_name(formulation), chosen, tolerances, ledger))
     if formulation is not None:
-        raise OptionError(f"formulation is {formulation!r}, but only problems have formulations.")
+        raise OptionError(f"{argument('formulation')} is {formulation!r}, but only problems have formulations.")
     return _solve_model(problem_or_model, solver, start, chosen, tolerances, ledger)
 
 

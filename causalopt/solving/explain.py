@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from causalopt.messages import Message
 from causalopt.solving.answer import explains
 from causalopt.solving.result import Result
 from causalopt.solving.words import AGREE, rounded_up, wrapped
@@ -150,7 +151,8 @@ def _infeasible(solver: str, proof: Proof) -> str:
 
 def warning_words(notes: tuple[str, ...]) -> str:
     """Return the warnings in a paragraph."""
-    return f"Mind: {' '.join(note if note.endswith('.') else note + '.' for note in notes)}" if notes else ""
+    marked = [Message(note).marked for note in notes]
+    return f"Mind: {' '.join(note if note.endswith('.') else note + '.' for note in marked)}" if notes else ""
 
 
 @explains(Result)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from causalopt import modeling
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Bools, Ints, Program
 from causalopt.solving.elastic import Relaxation, least_relaxation
 from causalopt.verifying.claims import Proof
@@ -78,7 +79,8 @@ def blocking_rows(program: Program, solver: str = "auto", *, time_limit: float |
     size = np.where(size > 0, size, 1.0)
     found = least_relaxation(open_rows, sp.diags_array(size, format="csr"), solver=solver, time_limit=time_limit)
     if found is None:
-        raise DataError("No change that would do was found: allow more time (time_limit=), or use another solver.")
+        more = argument("time_limit", assigned=True)
+        raise DataError(f"No change that would do was found: allow more time ({more}), or use another solver.")
     activity = open_rows.A @ found.x
     rows = []
     for side, bound, by in (

@@ -23,6 +23,7 @@ from time import perf_counter
 from typing import Any, BinaryIO, ClassVar
 
 from causalopt.errors import CausaloptError, OptionError, SolverFailure
+from causalopt.messages import argument
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
@@ -103,7 +104,8 @@ class IsolatedBackend(Backend):
         size = program_bytes(program) / GIB
         if self.memory_limit is not None and size > self.memory_limit:
             raise OptionError(
-                f"memory_limit is {self.memory_limit:.3g} GiB, but the program's own arrays take {size:.3g} GiB."
+                f"{argument('memory_limit')} is {self.memory_limit:.3g} GiB, but the program's own arrays take "
+                f"{size:.3g} GiB."
             )
 
 
@@ -275,7 +277,8 @@ def _pickled(backend: Backend, options: SolveOptions, method: str) -> bytes:
         ]
         what = ", ".join(culprits) or f"the backend {backend.name!r}"
         raise OptionError(
-            f"isolate=True sends the solver and its options to another process, and {what} cannot be sent "
+            f"{argument('isolate', True)} sends the solver and its options to another process, and {what} cannot "
+            "be sent "
             f"({type(error).__name__}: {error}). Leave it out, or solve without isolate."
         ) from None
 

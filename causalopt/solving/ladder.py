@@ -49,7 +49,7 @@ def solve_in_any_units(
             trial = _solve_in_parts(program, reduced, restore, backend, options, tolerances, ledger, exact)
         except SolverFailure as error:
             failure = failure or error
-            notes.append(f"{backend.name}, {scaling}, failed: {error}")
+            notes.append(f"{backend.name}, {scaling}, failed: {error.message.marked}")
             continue
         trial = _without_hearsay(trial, scaling, restore)
         notes += [note for note in trial.notes if note not in notes]
@@ -244,7 +244,7 @@ def _try_methods(
             solution = settle(program, backend, options, ask(backend, program, options, method))
         except SolverFailure as error:
             failure = failure or error
-            notes.append(f"{backend.name} ({method}) failed: {error}")
+            notes.append(f"{backend.name} ({method}) failed: {error.message.marked}")
             continue
         for phase, value in solution.seconds.items():
             ledger.add(phase, value)

@@ -6,6 +6,7 @@ import dataclasses
 from time import perf_counter
 
 from causalopt.errors import OptionError, warn
+from causalopt.messages import Message
 from causalopt.modeling.program import Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import Backend
@@ -111,5 +112,5 @@ class Lane:
 
     def warn(self, note: str) -> None:
         """Warn the user, and keep the note for the result."""
-        self.warnings.append(note)
+        self.warnings.append(Message(note))
         warn(note)

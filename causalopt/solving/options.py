@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import Message, argument, in_python
 from causalopt.modeling.program import Floats
 
-#: How the note ends that a fast path was not isolated.
-NOT_ISOLATED = "ran in this process: isolate is for solvers, and had no effect."
+OR_NONE = in_python(", or None")
+
+#: What the note is about that a fast path was not isolated.
+NOT_ISOLATED = "not isolated"
+
+
+def not_isolated(path: str) -> Message:
+    """Return the note that a fast path was not isolated."""
+    return Message(
+        f"{path} ran in this process: {argument('isolate')} is for solvers, and had no effect.", NOT_ISOLATED
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,17 +71,25 @@ class SolveOptions:
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and not (_is_number(self.time_limit) and self.time_limit > 0):
-            raise OptionError(f"time_limit is {self.time_limit!r}; it must be a positive number of seconds, or None.")
+            raise OptionError(
+                f"{argument('time_limit')} is {self.time_limit!r}; it must be a positive number of seconds{OR_NONE}."
+            )
         if not (_is_number(self.gap) and 0 <= self.gap < np.inf):
-            raise OptionError(f"gap is {self.gap!r}; it must be zero or positive.")
+            raise OptionError(f"{argument('gap')} is {self.gap!r}; it must be zero or positive.")
         if self.memory_limit is not None and not (_is_number(self.memory_limit) and self.memory_limit > 0):
-            raise OptionError(f"memory_limit is {self.memory_limit!r}; it must be a positive number of GiB, or None.")
+            raise OptionError(
+                f"{argument('memory_limit')} is {self.memory_limit!r}; it must be a positive number of GiB{OR_NONE}."
+            )
         if self.memory_limit is not None and not self.isolate:
-            raise OptionError("memory_limit is for a process of its own: it needs isolate=True.")
+            raise OptionError(
+                f"{argument('memory_limit')} is for a process of its own: it needs {argument('isolate', True)}."
+            )
         if self.threads is not None and not (_is_number(self.threads, numbers.Integral) and self.threads >= 1):
-            raise OptionError(f"threads is {self.threads!r}; it must be a positive whole number, or None.")
+            raise OptionError(
+                f"{argument('threads')} is {self.threads!r}; it must be a positive whole number{OR_NONE}."
+            )
         if not (_is_number(self.seed, numbers.Integral) and self.seed >= 0):
-            raise OptionError(f"seed is {self.seed!r}; it must be zero or a positive whole number.")
+            raise OptionError(f"{argument('seed')} is {self.seed!r}; it must be zero or a positive whole number.")
 
     def check_start(self, n: int) -> Floats | None:
         """Return the start as n finite floats, or None where there is none.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalopt import modeling
 from causalopt.errors import DataError, InfeasibleError, LicenseError, OptionError, SolverFailure
+from causalopt.messages import argument
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import FastPath, run_fast_path, solve_program
 from causalopt.solving.backend import Backend, backend_names, installed_backends, unknown_solver
@@ -242,7 +243,7 @@ class Problem(abc.ABC):
         if not result:
             raise SolverFailure(
                 f"{result.solver} ended without a solution ({result.status}). "
-                "Allow more time (time_limit=), or use another solver or formulation."
+                f"Allow more time ({argument('time_limit', assigned=True)}), or use another solver or formulation."
             )
         return self.result(result, program)
 
@@ -253,7 +254,8 @@ class Problem(abc.ABC):
         try:
             return solve_it(program, backend, lane.options, lane.tolerances, lane.ledger, reason)
         except LicenseError as error:
-            raise LicenseError(f"{error} {self._alternatives(lane.formulation, backend)}".strip()) from None
+            more = self._alternatives(lane.formulation, backend)
+            raise LicenseError(f"{error.message.marked} {more}".strip()) from None
 
     def _alternatives(self, formulation: str, backend: Backend) -> str:
         """Return, in words, what fits a licence that a formulation does not: other ways to write the problem."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
+from causalopt.messages import Message
 from causalopt.modeling.program import Floats
 from causalopt.solving.answer import Answer
 from causalopt.verifying.claims import Limit as Limit
@@ -171,6 +172,10 @@ class Result(Answer):
     log: str = ""
     peak_memory: int | None = None
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Keep the parts of warnings that have names."""
+        object.__setattr__(self, "warnings", tuple(map(Message, self.warnings)))
 
     def __bool__(self) -> bool:
         """Return whether there is a solution."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import decimal
 import math
 import textwrap
+from collections.abc import Iterable
+from typing import Self
+
+from causalopt.messages import Message
 
 #: Columns of a line.
 WIDTH = 80
@@ -13,9 +17,34 @@ WIDTH = 80
 AGREE = 1e-9
 
 
-def wrapped(paragraphs: list[str] | tuple[str, ...]) -> str:
+class Paragraphs(str):
+    """Paragraphs with an empty line between them, at most 80 columns wide.
+
+    Attributes
+    ----------
+    texts : tuple of causalopt.messages.Message
+        They, before lines were broken, with the parts that have names; for who words them otherwise.
+    """
+
+    texts: tuple[Message, ...]
+
+    def __new__(cls, texts: Iterable[str]) -> Self:
+        """Wrap texts; empty ones are left out."""
+        messages = tuple(Message(text) for text in texts if text)
+        made = super().__new__(
+            cls, "\n\n".join(textwrap.fill(text, WIDTH, break_on_hyphens=False) for text in messages)
+        )
+        made.texts = messages
+        return made
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[Message, ...]]]:
+        """Return what a copy is made from."""
+        return type(self), (self.texts,)
+
+
+def wrapped(paragraphs: Iterable[str]) -> Paragraphs:
     """Return paragraphs with an empty line between them, at most 80 columns wide."""
-    return "\n\n".join(textwrap.fill(text, WIDTH, break_on_hyphens=False) for text in paragraphs if text)
+    return Paragraphs(paragraphs)
 
 
 def listing(names: list[str], shown: int = 5) -> str:

@@ -12,7 +12,7 @@ import typer
 import causalopt as co
 from causalopt.cli import app
 from causalopt.console.arguments import any_value, mapping, names, value_or_mapping
-from causalopt.console.exits import Exit
+from causalopt.console.codes import Exit
 from causalopt.console.reading import value_of
 
 ROBUST = ["robust-z", "study.csv", "--outcome", "wage", "--treatment", "treat"]
@@ -171,7 +171,7 @@ def test_an_existing_output_is_kept_unless_forced(run, study, folder):
     ],
 )
 def test_outputs_are_checked_before_anything_is_solved(run, study, folder, words, message, monkeypatch):
-    monkeypatch.setattr("causalopt.problems.balance.command.solve", lambda *_: pytest.fail("it solved"))
+    monkeypatch.setattr("causalopt.console.running.solve", lambda *_: pytest.fail("it solved"))
     out = run(*BALANCE, *words)
     assert out.exit_code == Exit.INPUT and message in said(out)
     assert [path.name for path in folder.iterdir()] == ["study.csv"]
@@ -181,7 +181,7 @@ def test_where_one_file_fails_none_appears(run, study, folder, monkeypatch):
     def fail(problem, answer):
         raise co.DataError("no model today")
 
-    monkeypatch.setattr("causalopt.problems.balance.command.program_of", fail)
+    monkeypatch.setattr("causalopt.console.running.program_of", fail)
     (folder / "w.csv").write_text("mine")
     out = run(*BALANCE, "--output", "w.csv", "--force", "--capsule", "c.capsule", "--export", "m.lp")
     assert out.exit_code == Exit.INPUT and "no model today" in said(out)
@@ -249,7 +249,7 @@ def test_refuted_failed_and_interrupted(run, study, folder, monkeypatch, error, 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("causalopt.problems.balance.command.solve", fail)
+    monkeypatch.setattr("causalopt.console.running.solve", fail)
     out = run(*BALANCE, "--output", "w.csv")
     assert out.exit_code == code and not (folder / "w.csv").exists()
     as_json = run(*BALANCE, "--json")
@@ -320,7 +320,7 @@ def test_every_option_has_help_and_every_command_its_codes(run, name):
 
 
 def test_codes_in_help_docs_and_code_are_the_same():
-    from causalopt.console.exits import EPILOG
+    from causalopt.console.codes import EPILOG
 
     codes = {str(int(code)) for code in Exit}
     assert set(re.findall(r"[:;] (\d+) ", EPILOG)) == codes

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.console.exits import Exit
+from causalopt.console.codes import Exit
 from causalopt.console.reading import value_of
 
 BALANCE = ["--treatment", "treat", "--covariates", "age", "--json"]

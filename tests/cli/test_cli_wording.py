@@ -12,17 +12,16 @@ import pytest
 
 import causalopt as co
 from causalopt.console import arguments
-from causalopt.console.exits import Exit
-from causalopt.console.wording import PYTHON_ONLY, Option, in_options, speaking_of
-from causalopt.problems.balance import command as balance
-from causalopt.problems.copula.bootstrap import command as bootstrap
-from causalopt.problems.factorial import command as factorial
-from causalopt.problems.robust.z import command as robust_z
-from causalopt.problems.synthetic_control import command as synth
+from causalopt.console.codes import Exit
+from causalopt.console.discovery import load_modules
+from causalopt.console.wording import Option, in_options, speaking_of
+from causalopt.messages import Message, argument, call, in_python
+from causalopt.solving.words import wrapped
 
-COMMANDS = (balance.balance, bootstrap.bootstrap, factorial.factorial, robust_z.robust_z, synth.synth)
+COMMANDS = [function for module in load_modules("command") for function in arguments.commands_of(module)]
 RENAMED = {"basis", "calipers", "v"}
-KNOWN = {name for f in COMMANDS for name in arguments._spread(f)[0].parameters} | RENAMED | set(PYTHON_ONLY)
+PYTHON_ONLY = {"support", "predictions", "isolate"}
+KNOWN = {name for f in COMMANDS for name in arguments._spread(f)[0].parameters} | RENAMED | PYTHON_ONLY
 
 #: Python in a message: an argument with its equals sign, a call, a data frame, None.
 PYTHON = re.compile(rf"(?<![\w'\"-])(?:{'|'.join(KNOWN)})=|\w\(\)|\bdf\b|\bpd\.|\bco\.|\bNone\b|\bTrue\b|\bFalse\b")
@@ -49,50 +48,111 @@ OPTIONS = {
 }
 
 
+CALLS = {"placebo_in_space": "--placebo space", "leave_one_out": "--placebo leave-one-out"}
+
+
 @pytest.mark.parametrize(
-    ("python", "here"),
+    ("message", "python", "here"),
     [
-        ("Say treated='yes'.", "Say --treated yes."),
-        ("Say treated='not yet'.", "Say --treated 'not yet'."),
-        ("Say treated=True.", "Say treated=True (in Python)."),
-        ("Say treated=1.", "Say --treated 1."),
-        ("Take pairs=1,234 or fewer (pairs='largest'), or", "Take --pairs 1234 or fewer (--pairs largest), or"),
-        ("upper=2.75 in place of inf", "--upper 2.75 in place of inf"),
-        ("Use scale={'age': 'raw'} or 'pooled'", "Use --scale age=raw or 'pooled'"),
-        ("Use scale={'my age': 'raw'}", "Use --scale 'my age=raw'"),
-        ("separate=True (each effect", "--separate (each effect"),
-        ("effects=['a', 'a:b'] with separate=True", "--effects a,a:b with --separate"),
-        ("contrast=(first, second).", "--contrast first,second."),
-        ("intercept=False contradicts", "--no-intercept contradicts"),
-        ("give lam=, or v= as numbers", "give --lam, or --importance as numbers"),
-        ("Say model_order=1 or 2", "Say --model-order 1 or 2"),
-        ("time_limit is -1.0; it must be positive, or None.", "--time-limit is -1.0; it must be positive."),
-        ("pairs is 1; at least 2 are needed", "--pairs is 1; at least 2 are needed"),
-        ("Only 3 pairs are there", "Only 3 pairs are there"),
-        ("lower model_order, or", "lower --model-order, or"),
-        ("lam is empty: give at least one value, or None to have a range tried.",
-         "--lam is empty: give at least one value, or leave it out to have a range tried."),
-        ("Column 'treated=1' and \"pairs=2\" stay", "Column 'treated=1' and \"pairs=2\" stay"),
-        ("the panel's times and units' pairs='largest'", "the panel's times and units' --pairs largest"),
-        ("age=0.01 stays, and numerics/upper=1 too", "age=0.01 stays, and numerics/upper=1 too"),
-        ("Give a coarser support= (such as", "Give a coarser support= (in Python) (such as"),
-        ("weights={'no_intercept': True}", "weights={'no_intercept': True} (in Python)"),
-        ("such as df['age'] > 3.", "such as 'age' > 3."),
-        ("placebo_in_space(), placebo_in_time() and leave_one_out()",
-         "--placebo space, --placebo time and --placebo leave-one-out"),
+        (f"Say {argument('treated', 'yes')}.", "Say treated='yes'.", "Say --treated yes."),
+        (f"Say {argument('treated', 'not yet')}.", "Say treated='not yet'.", "Say --treated 'not yet'."),
+        (f"Say {argument('treated', True)}.", "Say treated=True.", "Say treated=True (in Python)."),
+        (f"Say {argument('treated', np.int64(1))}.", "Say treated=1.", "Say --treated 1."),
+        (f"Take {argument('pairs', 1234)} or fewer ({argument('pairs', 'largest')}), or",
+         "Take pairs=1234 or fewer (pairs='largest'), or", "Take --pairs 1234 or fewer (--pairs largest), or"),
+        (f"{argument('upper', 2.75)} in place of inf", "upper=2.75 in place of inf", "--upper 2.75 in place of inf"),
+        (f"{argument('upper', np.inf)} has none", "upper=inf has none", "--upper inf has none"),
+        (f"Use {argument('scale', {'age': 'raw'})} or 'pooled'", "Use scale={'age': 'raw'} or 'pooled'",
+         "Use --scale age=raw or 'pooled'"),
+        (f"Use {argument('scale', {'my age': 'raw'})}", "Use scale={'my age': 'raw'}", "Use --scale 'my age=raw'"),
+        (f"{argument('separate', True)} (each effect", "separate=True (each effect", "--separate (each effect"),
+        (f"{argument('effects', ['a', 'a:b'])} with {argument('separate', True)}",
+         "effects=['a', 'a:b'] with separate=True", "--effects a,a:b with --separate"),
+        (f"{argument('contrast', ('a', 'b'))}.", "contrast=('a', 'b').", "--contrast a,b."),
+        (f"{argument('intercept', False)} contradicts", "intercept=False contradicts", "--no-intercept contradicts"),
+        (f"give {argument('lam', assigned=True)}, or {argument('v', assigned=True)} as numbers",
+         "give lam=, or v= as numbers", "give --lam, or --importance as numbers"),
+        (f"{argument('time_limit')} is -1.0; it must be positive{in_python(', or None')}.",
+         "time_limit is -1.0; it must be positive, or None.", "--time-limit is -1.0; it must be positive."),
+        (f"{argument('pairs')} is 1; at least 2 are needed", "pairs is 1; at least 2 are needed",
+         "--pairs is 1; at least 2 are needed"),
+        ("Only 3 pairs are there", "Only 3 pairs are there", "Only 3 pairs are there"),
+        (f"lower {argument('model_order')}, or", "lower model_order, or", "lower --model-order, or"),
+        (f"{argument('lam')} is empty: give one, {in_python('or None', 'or leave it out')} to have a range tried.",
+         "lam is empty: give one, or None to have a range tried.",
+         "--lam is empty: give one, or leave it out to have a range tried."),
+        (f"Give a coarser {argument('support', assigned=True)} (such as", "Give a coarser support= (such as",
+         "Give a coarser support= (in Python) (such as"),
+        (f"{argument('weights', {'no_intercept': True})}", "weights={'no_intercept': True}",
+         "weights={'no_intercept': True} (in Python)"),
+        (f"{argument('start')} must be 3 values", "start must be 3 values", "start must be 3 values"),
+        (f"such as {in_python(f'df[{chr(39)}age{chr(39)}]', repr('age'))} > 3.", "such as df['age'] > 3.",
+         "such as 'age' > 3."),
+        (f"{call('placebo_in_space')} and {call('leave_one_out')}, not {call('att_range')}",
+         "placebo_in_space() and leave_one_out(), not att_range()",
+         "--placebo space and --placebo leave-one-out, not att_range()"),
     ],
 )  # fmt: skip
-def test_python_in_options(python, here):
-    with speaking_of(OPTIONS):
-        assert in_options(python) == here
-    assert in_options(python) == python  # outside of a command nothing is rewritten
+def test_python_in_options(message, python, here):
+    message = Message(message)
+    with speaking_of(OPTIONS, CALLS):
+        assert in_options(message) == here
+    assert in_options(message) == message == python  # outside of a command nothing is rewritten
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Column 'treated=1' and \"pairs=2\" stay",
+        "The column base_weights, the file treated=3.csv and pairs=1 of it stay, and placebo_in_space(), or None",
+        "time_limit begins this message, and is a column",
+        "age=0.01 stays, and numerics/upper=1 too",
+    ],
+)
+def test_what_is_no_part_stays(text):
+    with speaking_of(OPTIONS, CALLS):
+        assert in_options(text) == in_options(Message(text)) == text
+
+
+def test_explanations_are_wrapped_in_their_own_words():
+    python = wrapped(["One " * 30 + f"{call('placebo_in_space')}.", "", f"Say {argument('treated', 'yes')}."])
+    with speaking_of(OPTIONS, CALLS):
+        said = in_options(python)
+    first, second = said.split("\n\n")
+    assert first.split() == ["One"] * 30 + ["--placebo", "space."] and second == "Say --treated yes."
+    assert max(map(len, said.splitlines())) <= 80 and "placebo_in_space()" in python
+
+
+def test_names_of_the_users_own_pass_untouched(run, study):
+    study.assign(base_weights=1.0).to_csv("treated=3.csv", index=False)
+    column = said(run("balance", "treated=3.csv", "--treatment", "treat", "--covariates", "age,base_weights"))
+    assert "Covariate 'base_weights' is 1 in every row" in column and "--base-weights" not in column
+    file = said(run("replay", "treated=3.csv"))
+    assert "treated=3.csv is not a capsule" in file
+    path = Path("solver='scip'.csv")
+    path.write_bytes(Path("treated=3.csv").read_bytes())
+    assert f"{path} is not a capsule" in said(run("replay", path))
+
+
+@pytest.mark.parametrize("name", ["base_weights", "treated=3", "base_weights is 1", "att_range()", "pairs='largest'"])
+def test_names_of_the_users_own_pass_untouched_in_every_place(name):
+    message = Message(f"{name} stands beside {argument('treated', name)}, and so does {name}, in {name}")
+    with speaking_of(OPTIONS, CALLS):
+        here = in_options(message)
+    value = OPTIONS["treated"].with_value(name)
+    assert here == f"{name} stands beside {value}, and so does {name}, in {name}"
+
+
+def is_part(node, kinds=("argument", "call", "in_python")):
+    return isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in kinds
 
 
 def texts(path):
-    """The string literals of a module but for docstrings; what is put into them stands as {}."""
+    """The string literals of a module but for docstrings and parts; what is put into them stands as {}."""
     tree = ast.parse(path.read_text())
     inner = {id(v) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for v in node.values}
     inner |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inner |= {id(value) for node in ast.walk(tree) if is_part(node) for value in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(v.value if isinstance(v, ast.Constant) else "{}" for v in node.values)
@@ -100,23 +160,41 @@ def texts(path):
             yield node.value
 
 
+def parts(path):
+    """The names that a module gives to `argument`, with a value or an equals sign."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if is_part(node, ("argument",)) and (len(node.args) > 1 or node.keywords):
+            if isinstance(node.args[0], ast.Constant):
+                yield node.args[0].value
+
+
 #: Arguments in messages that no command leads to: of designs, of an index, of plots, and of other problems.
 UNREACHED = {"n", "drop", "ax", "cardinality", "vary", "no_intercept", "l2"}
 
+PACKAGE = Path(inspect.getfile(co)).parent
+MODULES = [
+    path
+    for path in PACKAGE.rglob("*.py")
+    if path.relative_to(PACKAGE).parts[0] not in ("bench", "testing", "console")
+    and path.name not in ("command.py", "asked.py", "demo.py", "instances.py")
+]
+
 
 def test_every_argument_that_a_message_names_is_an_option():
-    package = Path(inspect.getfile(co)).parent
-    folders = [package / name for name in ("problems", "study", "plotting", "solving", "algorithms")]
-    modules = [path for folder in folders for path in folder.rglob("*.py")] + list(package.glob("*.py"))
-    modules = [path for path in modules if path.name not in ("command.py", "instances.py")]
-    named = {}
-    for path in modules:
-        for text in texts(path):
-            if " " in text and len(text) > 20 and path.name != "cli.py":
-                for found in re.finditer(r"(?<![\w./'\"-])([a-z]\w*)=(?!=)", text):
-                    named.setdefault(found[1], []).append((path.name, text))
-    assert {"treated", "pairs", "tolerance", "lam", "time_limit"} <= set(named)
-    assert set(named) - KNOWN == UNREACHED, {name: named[name] for name in set(named) - KNOWN - UNREACHED}
+    named = {name for path in MODULES for name in parts(path)}
+    assert {"solver", "time_limit", "isolate"} <= named
+    assert named - KNOWN <= UNREACHED
+
+
+def test_a_message_names_an_argument_by_a_part():
+    written = re.compile(rf"(?<![\w./'\"-])(?:{'|'.join(KNOWN)})=(?!=)")
+    left = {
+        (path.name, text)
+        for path in MODULES
+        for text in texts(path)
+        if " " in text and len(text) > 20 and written.search(text)
+    }
+    assert left == set()
 
 
 # ---- the commands, with input that the library refuses ----

@@ -10,6 +10,7 @@ from rich.console import Console
 from causalopt.console import showing
 from causalopt.console.arguments import (
     ANSWER,
+    FUNCTIONS,
     STUDY,
     EffectOn,
     Functions,
@@ -18,42 +19,46 @@ from causalopt.console.arguments import (
     Solving,
     Treated,
     Writing,
+    check_choice,
+    command,
     names,
     number,
     option,
     value_or_mapping,
 )
-from causalopt.console.capsules import program_of, save_capsule
-from causalopt.console.missing import Dropped, complete, fields_of
-from causalopt.console.reading import read_data, require, value_of
-from causalopt.console.running import caught_warnings, solve, unless_stopped
+from causalopt.console.loading import Later
+from causalopt.console.reading import columns_named, require, value_of
+from causalopt.console.running import Run
 from causalopt.console.study import Study
-from causalopt.console.writing import Files, check_choice, write_model, write_picture, write_table
+from causalopt.console.writing import write_picture, write_table
 from causalopt.errors import OptionError
+from causalopt.problems.balance.demo import demo as demo
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalopt.problems.balance.result import BalanceResult
+problems = Later("causalopt.problems.balance.problem")
 
 VARIANCES = ("fixed", "regression", "bootstrap")
 
 
-def balance(
-    *,
+@dataclasses.dataclass(kw_only=True)
+class Question:
+    """What is balanced, and what is asked of the weights."""
+
     formula: Annotated[
         str | None,
         option("Treatment and covariates as a formula, such as 'treat ~ age + I(age**2) + C(race)'.", panel=STUDY),
-    ] = None,
-    treatment: Annotated[str | None, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")] = None,
-    functions: Functions,
+    ] = None
+    treatment: Annotated[str | None, option("Column of the treatment.", panel=STUDY, metavar="COLUMN")] = None
+    functions: Functions
     estimand: Annotated[
         str, option("Whom the weights make the groups resemble: ATT, ATC, ATE or population.", panel=STUDY)
-    ] = "ATT",
+    ] = "ATT"
     target: Annotated[
         str | None, option("For the estimand population: a file with its rows.", panel=STUDY, metavar="FILE")
-    ] = None,
-    treated: Treated = None,
+    ] = None
+    treated: Treated = None
     tolerance: Annotated[
         list[str] | None,
         option(
@@ -61,7 +66,7 @@ def balance(
             panel=STUDY,
             metavar="[NAME=]NUMBER",
         ),
-    ] = None,
+    ] = None
     scale: Annotated[
         list[str] | None,
         option(
@@ -70,14 +75,12 @@ def balance(
             panel=STUDY,
             metavar="[NAME=]SCALE",
         ),
-    ] = None,
-    sampling_weights: Annotated[str | None, option("Column of survey weights.", panel=STUDY, metavar="COLUMN")] = None,
-    base_weights: Annotated[
-        str | None, option("Column of weights to stay near.", panel=STUDY, metavar="COLUMN")
-    ] = None,
-    lower: Annotated[float, option("Least weight, in multiples of the average.", panel=STUDY)] = 0.0,
-    upper: Annotated[float, option("Largest weight, in multiples of the average.", panel=STUDY)] = float("inf"),
-    norm: Annotated[str, option("What is minimised of the weights: l2 (variance), l1 or linf.", panel=STUDY)] = "l2",
+    ] = None
+    sampling_weights: Annotated[str | None, option("Column of survey weights.", panel=STUDY, metavar="COLUMN")] = None
+    base_weights: Annotated[str | None, option("Column of weights to stay near.", panel=STUDY, metavar="COLUMN")] = None
+    lower: Annotated[float, option("Least weight, in multiples of the average.", panel=STUDY)] = 0.0
+    upper: Annotated[float, option("Largest weight, in multiples of the average.", panel=STUDY)] = float("inf")
+    norm: Annotated[str, option("What is minimised of the weights: l2 (variance), l1 or linf.", panel=STUDY)] = "l2"
     between: Annotated[
         list[str] | None,
         option(
@@ -85,108 +88,85 @@ def balance(
             panel=STUDY,
             metavar="[NAME=]NUMBER",
         ),
-    ] = None,
-    outcome: EffectOn = None,
-    level: Level = 0.95,
-    variance: Annotated[str, option("Standard error: fixed, regression or bootstrap.", panel=ANSWER)] = "fixed",
-    contrast: Annotated[str | None, option("Which two groups to compare, as first,second.", panel=ANSWER)] = None,
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
-) -> int:
+    ] = None
+    outcome: EffectOn = None
+    level: Level = 0.95
+    variance: Annotated[str, option("Standard error: fixed, regression or bootstrap.", panel=ANSWER)] = "fixed"
+    contrast: Annotated[str | None, option("Which two groups to compare, as first,second.", panel=ANSWER)] = None
+
+
+@command("balance", basis=FUNCTIONS)
+def balance(*, asked: Question, reading: Reading, solving: Solving, writing: Writing) -> int:
     """Weigh the rows of DATA so that covariates are balanced between treatment groups.
 
     Example: causalopt balance study.csv --treatment treat --covariates age,educ --outcome wage
     """
-    files = Files.of(writing)
-    check_choice(variance, VARIANCES, "--variance")
-    frame = read_data(reading)
-    study = Study.read(frame, formula, [] if treatment is None else [treatment], functions, "--treatment")
+    run = Run("balance", reading, solving, writing)
+    check_choice(asked.variance, VARIANCES, "--variance")
+    frame, study = _read(run, asked)
+    chosen = study.chosen[0] if study.chosen else None
+    columns = study.covariates(frame)
+    pair = None if asked.contrast is None else _contrast(asked.contrast, frame[chosen] if chosen else None)
+    target = None if asked.target is None else _target(asked.target, run, study)
+    _check_target(asked, chosen)
+    with run.noting():
+        problem = _problem(asked, frame, columns, chosen, target)
+        answer = run.solve(problem, data=frame)
+        how = {"level": asked.level, "variance": asked.variance, "contrast": pair, "seed": solving.seed}
+        ask = None if asked.outcome is None else lambda: answer.estimate(asked.outcome, **how)
+        estimate = run.unless_stopped("the estimate", ask, answer)
+        run.write(problem, answer, output=write_table(_rows(answer, chosen)), plot=write_picture(answer.plot))
+    return run.show(
+        answer, lambda: _fields(answer, estimate), lambda console: _show(console, answer, estimate, asked.outcome)
+    )
+
+
+def _read(run: Run, asked: Question) -> tuple[pd.DataFrame, Study]:
+    """Return the rows that are used, and which columns are what."""
+    frame = run.read()
+    treatment = [] if asked.treatment is None else [asked.treatment]
+    study = Study.read(frame, asked.formula, treatment, asked.functions, "--treatment")
     if len(study.chosen) > 1:
         left = ", ".join(study.chosen)
         raise OptionError(f"--formula: one treatment stands left of ~, not {len(study.chosen)} ({left}).")
-    chosen = study.chosen[0] if study.chosen else None
-    more = {"--outcome": outcome, "--sampling-weights": sampling_weights, "--base-weights": base_weights}
-    for label, name in more.items():
-        require(frame, [] if name is None else [name], label)
-    used = [*study.chosen, *study.columns, *filter(None, more.values())]
-    frame, dropped = complete(frame, used, reading.missing, study.chosen)
-    columns = study.covariates(frame)
-    pair = None if contrast is None else _contrast(contrast, frame[chosen] if chosen else None)
-    others, dropped_others = (None, None) if target is None else _target(target, reading, study)
-    _check_target(estimand, target, chosen)
-    with caught_warnings(dropped, dropped_others) as notes:
-        from causalopt.problems.balance.problem import BalanceProblem
-
-        problem = BalanceProblem(
-            columns,
-            None if chosen is None else frame[chosen],
-            estimand=estimand,
-            tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.02),
-            scale=value_or_mapping(scale, "--scale", lambda text, _: text, "target"),
-            target=others,
-            basis=functions.basis,
-            sampling_weights=None if sampling_weights is None else frame[sampling_weights],
-            base_weights=None if base_weights is None else frame[base_weights],
-            lower=lower,
-            upper=upper,
-            treated=None if chosen is None else value_of(treated, frame[chosen]),
-            norm=norm,
-            between=value_or_mapping(between, "--between", number, float("inf")) if between else None,
-        )
-        answer: BalanceResult = dataclasses.replace(solve(problem, solving), data=frame)
-        estimate = None
-        if outcome is not None:
-            estimate = unless_stopped(
-                "the estimate",
-                lambda: answer.estimate(outcome, level, variance=variance, contrast=pair, seed=solving.seed),
-                answer,
-                notes,
-            )
-        written = files.write(
-            output=write_table(_rows(answer, chosen)),
-            plot=write_picture(answer.plot),
-            capsule=lambda path: save_capsule(problem, answer, solving, path, dropped, dropped_others),
-            export=write_model(lambda: program_of(problem, answer)),
-        )
-    if writing.json:
-        showing.print_json(
-            showing.result_json("balance", answer, notes)
-            | showing.explanation(answer, writing.explain)
-            | {
-                "estimand": problem.estimand,
-                "estimate": None if estimate is None else dataclasses.asdict(estimate),
-                "effective_sample_size": answer.effective_sample_size.to_dict(),
-                "cv": answer.cv.to_dict(),
-                "balance": answer.balance_table(),
-                "duals": answer.duals,
-                "weights": [{"row": row, "weight": w} for row, w in answer.weights.items()],
-                "dropped": fields_of(dropped, dropped_others),
-                "written": written,
-            }
-        )
-    else:
-        _show(answer, estimate, outcome)
-        showing.show_explanation(answer, writing.explain)
-        showing.show_notes(notes, written)
-    return showing.code_of(answer, notes)
+    more = columns_named(frame, asked, "outcome", "sampling_weights", "base_weights")
+    return run.complete(frame, [*study.chosen, *study.columns, *more], study.chosen), study
 
 
-def _check_target(estimand: str, target: str | None, treatment: str | None) -> None:
-    if treatment is None and estimand != "population":
+def _problem(asked: Question, frame: pd.DataFrame, columns: Any, chosen: str | None, target: Any) -> Any:
+    tolerance, between = asked.tolerance, asked.between
+    return problems.BalanceProblem(
+        columns,
+        None if chosen is None else frame[chosen],
+        estimand=asked.estimand,
+        tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.02),
+        scale=value_or_mapping(asked.scale, "--scale", lambda text, _: text, "target"),
+        target=target,
+        basis=asked.functions.basis,
+        sampling_weights=None if asked.sampling_weights is None else frame[asked.sampling_weights],
+        base_weights=None if asked.base_weights is None else frame[asked.base_weights],
+        lower=asked.lower,
+        upper=asked.upper,
+        treated=None if chosen is None else value_of(asked.treated, frame[chosen]),
+        norm=asked.norm,
+        between=value_or_mapping(between, "--between", number, float("inf")) if between else None,
+    )
+
+
+def _check_target(asked: Question, treatment: str | None) -> None:
+    if treatment is None and asked.estimand != "population":
         raise OptionError("Name the column of the treatment, --treatment; only --estimand population needs none.")
-    if estimand == "population" and target is None:
+    if asked.estimand == "population" and asked.target is None:
         raise OptionError("--estimand population needs --target, a file with rows of that population.")
-    if estimand != "population" and target is not None:
-        raise OptionError(f"--target goes with --estimand population, not {estimand}.")
+    if asked.estimand != "population" and asked.target is not None:
+        raise OptionError(f"--target goes with --estimand population, not {asked.estimand}.")
 
 
-def _target(path: str, reading: Reading, study: Study) -> tuple[pd.DataFrame, Dropped | None]:
-    """Return the covariates of a target population, and what was left out of its rows."""
-    frame = read_data(dataclasses.replace(reading, data=path, index=None))
+def _target(path: str, run: Run, study: Study) -> pd.DataFrame:
+    """Return the covariates of a target population."""
+    frame = run.read(path)
     require(frame, study.columns, f"--target {path}")
-    frame, dropped = complete(frame, study.columns, reading.missing, source=f"{path}: ")
-    return study.covariates(frame), dropped
+    return study.covariates(run.complete(frame, study.columns, source=f"{path}: "))
 
 
 def _contrast(text: str, column: pd.Series | None) -> tuple[Any, Any]:
@@ -196,15 +176,26 @@ def _contrast(text: str, column: pd.Series | None) -> tuple[Any, Any]:
     return value_of(words[0], column), value_of(words[1], column)
 
 
-def _rows(answer: BalanceResult, treatment: str | None) -> pd.DataFrame:
-    weights = answer.weights.to_frame()
+def _rows(answer: Any, treatment: str | None) -> pd.DataFrame:
+    weights: pd.DataFrame = answer.weights.to_frame()
     if treatment is not None and treatment != "weight" and treatment not in weights.index.names:
         weights.insert(0, treatment, answer.problem.treatment)
     return weights
 
 
-def _show(answer: BalanceResult, estimate: Any, outcome: str | None) -> None:
-    console = Console()
+def _fields(answer: Any, estimate: Any) -> dict[str, Any]:
+    return {
+        "estimand": answer.problem.estimand,
+        "estimate": None if estimate is None else dataclasses.asdict(estimate),
+        "effective_sample_size": answer.effective_sample_size.to_dict(),
+        "cv": answer.cv.to_dict(),
+        "balance": answer.balance_table(),
+        "duals": answer.duals,
+        "weights": [{"row": row, "weight": w} for row, w in answer.weights.items()],
+    }
+
+
+def _show(console: Console, answer: Any, estimate: Any, outcome: str | None) -> None:
     showing.print_result(answer, console)
     table = answer.balance_table()
     wanted = ["target", "mean before", "mean after", "smd before", "smd after", "active"]

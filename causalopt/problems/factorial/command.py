@@ -10,6 +10,7 @@ from rich.console import Console
 from causalopt.console import showing
 from causalopt.console.arguments import (
     ANSWER,
+    FUNCTIONS,
     STUDY,
     EffectOn,
     Functions,
@@ -18,51 +19,55 @@ from causalopt.console.arguments import (
     Solving,
     Writing,
     any_value,
+    check_choice,
+    command,
     mapping,
     names,
     number,
     option,
     value_or_mapping,
 )
-from causalopt.console.capsules import program_of, save_capsule
-from causalopt.console.missing import complete, fields_of
-from causalopt.console.reading import read_data, require, value_of
-from causalopt.console.running import caught_warnings, solve, unless_stopped
+from causalopt.console.loading import Later
+from causalopt.console.reading import columns_named, require, value_of
+from causalopt.console.running import Run
 from causalopt.console.study import Study
-from causalopt.console.writing import Files, check_choice, write_model, write_picture, write_table
+from causalopt.console.writing import write_picture, write_table
 from causalopt.errors import OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalopt.problems.factorial.result import FactorialResult
+problems = Later("causalopt.problems.factorial.problem")
+results = Later("causalopt.problems.factorial.result")
 
 
-def factorial(
-    *,
+@dataclasses.dataclass(kw_only=True)
+class Question:
+    """Whose effects are asked for, and what is balanced."""
+
     formula: Annotated[
         str | None, option("Factors and covariates as a formula, such as 'quit + active ~ age + C(race)'.", panel=STUDY)
-    ] = None,
+    ] = None
     factors: Annotated[
         list[str] | None,
         option("Two-level columns whose effects are asked for; with commas, or repeated.", panel=STUDY),
-    ] = None,
-    functions: Functions,
+    ] = None
+    functions: Functions
     effects: Annotated[
         str, option("Which effects: main, all up to an order such as 2, or a list such as a,b,a:b.", panel=STUDY)
-    ] = "main",
+    ] = "main"
     outcome_model: Annotated[
         str, option("additive, heterogeneous, or a list of terms such as a,b,a:b,a:age.", panel=STUDY)
-    ] = "additive",
+    ] = "additive"
     model_order: Annotated[
         int | None, option("Highest order of interactions of factors in the outcome model.", panel=STUDY)
-    ] = None,
+    ] = None
     high: Annotated[
         list[str] | None,
         option(
             "Which value of a factor counts as high, as name=value; may be repeated.", panel=STUDY, metavar="NAME=VALUE"
         ),
-    ] = None,
+    ] = None
     tolerance: Annotated[
         list[str] | None,
         option(
@@ -70,82 +75,58 @@ def factorial(
             panel=STUDY,
             metavar="[NAME=]NUMBER",
         ),
-    ] = None,
+    ] = None
     separate: Annotated[
         bool, option("One set of weights for each effect, not one for all.", "--separate", panel=STUDY)
-    ] = False,
-    outcome: EffectOn = None,
-    level: Level = 0.95,
-    variance: Annotated[str, option("Standard error: adjusted, plain or bootstrap.", panel=ANSWER)] = "adjusted",
-    draws: Annotated[int, option("Draws of the bootstrap.", panel=ANSWER)] = 400,
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
-) -> int:
+    ] = False
+    outcome: EffectOn = None
+    level: Level = 0.95
+    variance: Annotated[str, option("Standard error: adjusted, plain or bootstrap.", panel=ANSWER)] = "adjusted"
+    draws: Annotated[int, option("Draws of the bootstrap.", panel=ANSWER)] = 400
+
+
+@command("factorial", basis=FUNCTIONS)
+def factorial(*, asked: Question, reading: Reading, solving: Solving, writing: Writing) -> int:
     """Weigh the rows of DATA as if several two-level factors had been randomized together.
 
     Example: causalopt factorial study.csv --factors quit,active --covariates age,sex --effects 2 --outcome weight
     """
-    from causalopt.problems.factorial.result import VARIANCES
-
-    files = Files.of(writing)
-    check_choice(variance, VARIANCES, "--variance")
-    frame = read_data(reading)
-    study = Study.read(frame, formula, names(factors, frame.columns), functions, "--factors")
+    run = Run("factorial", reading, solving, writing)
+    check_choice(asked.variance, results.VARIANCES, "--variance")
+    outcome, level = asked.outcome, asked.level
+    frame = run.read()
+    study = Study.read(frame, asked.formula, names(asked.factors, frame.columns), asked.functions, "--factors")
     if not study.chosen:
         raise OptionError("Name the factors, --factors quit,active, or give a --formula.")
-    require(frame, [] if outcome is None else [outcome], "--outcome")
-    used = [*study.chosen, *study.columns, *filter(None, [outcome])]
-    frame, dropped = complete(frame, used, reading.missing, study.chosen)
+    used = [*study.chosen, *study.columns, *columns_named(frame, asked, "outcome")]
+    frame = run.complete(frame, used, study.chosen)
     columns = study.covariates(frame)
-    with caught_warnings(dropped) as notes:
-        from causalopt.problems.factorial.problem import FactorialBalanceProblem
+    with run.noting():
+        problem = _problem(asked, frame, columns, list(study.chosen))
+        answer = run.solve(problem, data=frame)
+        how = {"level": level, "variance": asked.variance, "draws": asked.draws, "seed": solving.seed}
+        ask = None if outcome is None else lambda: answer.estimate(outcome, **how)
+        estimate = run.unless_stopped("the estimate", ask, answer)
+        picture = write_picture(lambda: _draw(answer, outcome, level))
+        run.write(problem, answer, output=write_table(_weights(answer)), plot=picture)
+    return run.show(
+        answer, lambda: _fields(answer, estimate), lambda console: _show(console, answer, estimate, outcome)
+    )
 
-        problem = FactorialBalanceProblem(
-            columns,
-            frame[list(study.chosen)],
-            effects=_effects(effects),
-            outcome_model=outcome_model if outcome_model in ("additive", "heterogeneous") else names([outcome_model]),
-            model_order=model_order,
-            basis=functions.basis,
-            tolerance=value_or_mapping(tolerance, "--tolerance", number, 0.0),
-            separate=separate,
-            high=_high(high, frame),
-        )
-        answer: FactorialResult = dataclasses.replace(solve(problem, solving), data=frame)
-        estimate = None
-        if outcome is not None:
-            estimate = unless_stopped(
-                "the estimate",
-                lambda: answer.estimate(outcome, level=level, variance=variance, draws=draws, seed=solving.seed),
-                answer,
-                notes,
-            )
-        written = files.write(
-            output=write_table(_weights(answer)),
-            plot=write_picture(lambda: _draw(answer, outcome, level)),
-            capsule=lambda path: save_capsule(problem, answer, solving, path, dropped),
-            export=write_model(lambda: program_of(problem, answer)),
-        )
-    if writing.json:
-        showing.print_json(
-            showing.result_json("factorial", answer, notes)
-            | showing.explanation(answer, writing.explain)
-            | {
-                "estimates": estimate,
-                "identification": problem.identification(),
-                "cells": answer.cells(),
-                "balance": answer.balance_table(),
-                "weights": _weights(answer),
-                "dropped": fields_of(dropped),
-                "written": written,
-            }
-        )
-    else:
-        _show(answer, estimate, outcome)
-        showing.show_explanation(answer, writing.explain)
-        showing.show_notes(notes, written)
-    return showing.code_of(answer, notes)
+
+def _problem(asked: Question, frame: pd.DataFrame, columns: Any, factors: list[str]) -> Any:
+    model = asked.outcome_model
+    return problems.FactorialBalanceProblem(
+        columns,
+        frame[factors],
+        effects=_effects(asked.effects),
+        outcome_model=model if model in ("additive", "heterogeneous") else names([model]),
+        model_order=asked.model_order,
+        basis=asked.functions.basis,
+        tolerance=value_or_mapping(asked.tolerance, "--tolerance", number, 0.0),
+        separate=asked.separate,
+        high=_high(asked.high, frame),
+    )
 
 
 def _effects(text: str) -> Any:
@@ -161,7 +142,7 @@ def _high(given: list[str] | None, frame: pd.DataFrame) -> dict[str, Any] | None
     return {name: value_of(text, frame[name]) for name, text in words.items()} or None
 
 
-def _weights(answer: FactorialResult) -> pd.DataFrame:
+def _weights(answer: Any) -> pd.DataFrame:
     weights = answer.weights
     if answer.problem.separate:
         renamed: pd.DataFrame = weights.rename(columns=lambda effect: f"weight of {effect}").rename_axis(columns=None)
@@ -170,12 +151,21 @@ def _weights(answer: FactorialResult) -> pd.DataFrame:
     return frame
 
 
-def _draw(answer: FactorialResult, outcome: str | None, level: float) -> Any:
+def _draw(answer: Any, outcome: str | None, level: float) -> Any:
     return answer.plot("balance") if outcome is None else answer.plot("effects", outcome=outcome, level=level)
 
 
-def _show(answer: FactorialResult, estimate: Any, outcome: str | None) -> None:
-    console = Console()
+def _fields(answer: Any, estimate: Any) -> dict[str, Any]:
+    return {
+        "estimates": estimate,
+        "identification": answer.problem.identification(),
+        "cells": answer.cells(),
+        "balance": answer.balance_table(),
+        "weights": _weights(answer),
+    }
+
+
+def _show(console: Console, answer: Any, estimate: Any, outcome: str | None) -> None:
     showing.print_result(answer, console)
     showing.show_table(console, answer.cells()[["rows", "weight", "effective sample size"]], "Treatment cells")
     table = answer.balance_table()

@@ -12,7 +12,7 @@ from causalopt.modeling.program import Ints
 from causalopt.problems.robust.mcnemar import RobustMcNemarResult
 from causalopt.problems.robust.z.result import PairVerification
 from causalopt.solving.backend import backend_names
-from causalopt.solving.options import NOT_ISOLATED, unknown_name
+from causalopt.solving.options import not_isolated, unknown_name
 from causalopt.solving.result import Result
 from causalopt.verifying.claims import Proof, Reason, Termination
 from causalopt.version import __version__
@@ -27,7 +27,7 @@ def by_matching(problem: RobustMcNemarProblem, lane: Lane) -> RobustMcNemarResul
     if lane.options.solver_options:
         raise OptionError(f"matching takes no solver options: {', '.join(map(str, lane.options.solver_options))}.")
     if lane.options.isolate:
-        lane.warn(f"matching {NOT_ISOLATED}")
+        lane.warn(not_isolated("matching"))
     with lane.ledger.phase("solve"):
         plus, minus = problem.matched
         if problem.n > len(plus) + len(minus):

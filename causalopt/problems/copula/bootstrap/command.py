@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
@@ -15,31 +16,36 @@ from causalopt.console.arguments import (
     Treated,
     Treatment,
     Writing,
+    check_choice,
+    command,
     names,
     number,
     option,
 )
-from causalopt.console.capsules import program_of, save_capsule
-from causalopt.console.exits import Exit
-from causalopt.console.missing import complete, fields_of
-from causalopt.console.reading import read_data, refuse_text, require, value_of
-from causalopt.console.running import arguments_of, as_asked, caught_warnings, sign_of_life
+from causalopt.console.codes import Exit, code_of
+from causalopt.console.loading import Later
+from causalopt.console.reading import columns_named, refuse_text, require, value_of
+from causalopt.console.running import Run, arguments_of, as_asked
+from causalopt.console.waiting import sign_of_life
 from causalopt.console.wording import in_options
-from causalopt.console.writing import Files, check_choice, write_model, write_picture, write_table
-from causalopt.errors import DataError, OptionError
+from causalopt.console.writing import write_picture, write_table
+from causalopt.errors import OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalopt.problems.copula.bootstrap.result import BootstrapResult
+bootstraps = Later("causalopt.problems.copula.bootstrap.bootstrap")
+designs = Later("causalopt.problems.copula.bootstrap.asked")
 
 DESIGNS = ("complete", "bernoulli", "pairs", "stratified", "cluster")
 
 
-def bootstrap(
-    *,
-    outcome: Outcome,
-    treatment: Treatment,
+@dataclasses.dataclass(kw_only=True)
+class Question:
+    """What was randomized how, and what is estimated by which method."""
+
+    outcome: Outcome
+    treatment: Treatment
     design: Annotated[
         str,
         option(
@@ -47,183 +53,116 @@ def bootstrap(
             "stratified, or cluster (--groups).",
             panel=STUDY,
         ),
-    ],
+    ]
     groups: Annotated[
         str | None, option("Column of the pairs, strata or clusters of the design.", panel=STUDY, metavar="COLUMN")
-    ] = None,
+    ] = None
     probability: Annotated[
         str | None, option("For bernoulli: the probability of treatment, or a column of them.", panel=STUDY)
-    ] = None,
-    treated: Treated = None,
+    ] = None
+    treated: Treated = None
     estimator: Annotated[
         str,
         option("difference-in-means, horvitz-thompson, hajek, residualised or least-squares.", panel=STUDY),
-    ] = "difference-in-means",
+    ] = "difference-in-means"
     covariates: Annotated[
         list[str] | None,
         option("Columns for residualised and least-squares; with commas, or repeated.", panel=STUDY, metavar="COLUMNS"),
-    ] = None,
+    ] = None
     method: Annotated[
         str,
         option(
             "How missing outcomes are imputed: optimal (the worst case), isotone, sampling, conservative, or all.",
             panel=STUDY,
         ),
-    ] = "optimal",
-    level: Annotated[float, option("Confidence of the interval.", panel=STUDY)] = 0.95,
-    draws: Annotated[int, option("Redrawn treatments.", panel=STUDY)] = 2000,
-    studentise: Annotated[bool, option("Add an interval of studentised errors.", "--studentise", panel=STUDY)] = False,
-    slack: Annotated[
-        str, option("How far marginals may differ: smallest, theory, or a number.", panel=STUDY)
-    ] = "smallest",
+    ] = "optimal"
+    level: Annotated[float, option("Confidence of the interval.", panel=STUDY)] = 0.95
+    draws: Annotated[int, option("Redrawn treatments.", panel=STUDY)] = 2000
+    studentise: Annotated[bool, option("Add an interval of studentised errors.", "--studentise", panel=STUDY)] = False
+    slack: Annotated[str, option("How far marginals may differ: smallest, theory, or a number.", panel=STUDY)] = (
+        "smallest"
+    )
     strata: Annotated[
         str | None, option("Column within whose values marginals are compared.", panel=STUDY, metavar="COLUMN")
-    ] = None,
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
-) -> int:
+    ] = None
+
+    @property
+    def solves(self) -> bool:
+        """Whether the method solves a program."""
+        return self.method in ("optimal", "all")
+
+
+@command("bootstrap", calls={"causal_bootstrap": "causalopt bootstrap"})
+def bootstrap(*, asked: Question, reading: Reading, solving: Solving, writing: Writing) -> int:
     """Estimate the effect of a randomized treatment in DATA, with intervals from redrawing the treatment.
 
     Example: causalopt bootstrap trial.csv --outcome y --treatment t --design pairs --groups pair
     """
-    from causalopt.problems.copula.bootstrap.bootstrap import causal_bootstrap
-    from causalopt.problems.copula.problem import CopulaProblem
-
-    files = Files.of(writing)
-    check_choice(design, DESIGNS, "--design")
-    frame = read_data(reading)
-    columns = names(covariates, frame.columns)
-    for name, label in ((outcome, "--outcome"), (treatment, "--treatment"), (groups, "--groups"), (strata, "--strata")):
-        if name is not None:
-            require(frame, [name], label)
-    require(frame, columns, "--covariates")
-    further = [name for name in (groups, strata, probability) if name is not None and name in frame]
-    used = [treatment, outcome, *columns, *further]
-    pairs = groups if design == "pairs" else None
-    frame, dropped = complete(frame, used, reading.missing, [treatment], together=pairs)
-    refuse_text(frame, [outcome, *columns], categories=False)
-    value = value_of(treated, frame[treatment])
-    chosen = _design(frame, design, groups, probability, treatment, value)
-    if method not in ("optimal", "all"):
-        for name in ("capsule", "export"):
-            files.refuse(name, f"method {method!r} solves no program.")
-    study: dict[str, Any] = {
-        "estimator": estimator,
-        "covariates": frame[columns].to_numpy(dtype=float) if columns else None,
-        "slack": slack if slack in ("smallest", "theory") else number(slack, "--slack (or smallest, or theory)"),
-        "strata": None if strata is None else frame[strata],
-        "treated": value,
-    }
-    with caught_warnings(dropped) as notes:
-        data = frame[outcome], frame[treatment], chosen
-        asked: dict[str, Any] = {"solver": solving.solver, "seed": solving.seed}
-        if method in ("optimal", "all"):
-            asked = arguments_of(solving)
+    run = Run("bootstrap", reading, solving, writing)
+    check_choice(asked.design, DESIGNS, "--design")
+    frame = _read(run, asked)
+    treated = value_of(asked.treated, frame[asked.treatment])
+    design = designs.design_of(frame, asked.design, asked.groups, asked.probability, asked.treatment, treated)
+    if not asked.solves:
+        _refuse_model(run, f"method {asked.method!r} solves no program.")
+    study = _study(asked, frame) | {"treated": treated}
+    with run.noting():
+        settings = arguments_of(solving) if asked.solves else {"solver": solving.solver, "seed": solving.seed}
         with sign_of_life("imputing and redrawing (Ctrl-C stops, and keeps what a solver has found)"):
-            of_bootstrap = {"method": method, "level": level, "draws": draws, "studentise": studentise}
-            answer: BootstrapResult = causal_bootstrap(*data, **(study | of_bootstrap | asked))
+            data = frame[asked.outcome], frame[asked.treatment], design
+            answer = bootstraps.causal_bootstrap(*data, **study, **settings)
         copula = None if answer.copula is None else as_asked(answer.copula, solving)
         if copula is None:
-            for name in ("capsule", "export"):
-                files.refuse(name, "no worst case was found: " + "; ".join(answer.notes.values()))
-        problem: CopulaProblem | None = None if copula is None else copula.problem
-        written = files.write(
-            output=write_table(_imputed(answer) if "output" in files else frame),
-            plot=write_picture(answer.plot),
-            capsule=lambda path: save_capsule(problem, copula, solving, path, dropped),
-            export=write_model(lambda: program_of(problem, copula)),
-        )
-    code = Exit.PROVEN if copula is None or answer.method != "optimal" else showing.code_of(copula)
-    if writing.json:
-        worst = {} if copula is None else showing.result_json("bootstrap", copula, notes)
-        showing.print_json(
-            {"command": "bootstrap", "schema": showing.SCHEMA, "warnings": notes}
-            | worst
-            | showing.explanation(answer, writing.explain)
-            | {
-                "exit_code": code,
-                "estimate": answer.estimate,
-                "lower": answer.lower,
-                "upper": answer.upper,
-                "level": answer.level,
-                "method": answer.method,
-                "estimator": answer.estimator,
-                "design": answer.design,
-                "table": answer.table,
-                "notes": {name: in_options(note) for name, note in answer.notes.items()},
-                "dropped": fields_of(dropped),
-                "written": written,
-            }
-        )
-    else:
-        _show(answer)
-        showing.show_explanation(answer, writing.explain)
-        showing.show_notes(notes, written)
-    return code
+            _refuse_model(run, "no worst case was found: " + "; ".join(answer.notes.values()))
+        table = _imputed(answer) if "output" in run.files else frame
+        picture = write_picture(answer.plot)
+        run.write(copula and copula.problem, copula, output=write_table(table), plot=picture)
+    code = Exit.PROVEN if copula is None or answer.method != "optimal" else code_of(copula)
+    return run.show(answer, lambda: _fields(answer), lambda console: _show(console, answer), result=copula, code=code)
 
 
-def _design(
-    frame: pd.DataFrame, kind: str, groups: str | None, probability: str | None, treatment: str, treated: Any
-) -> Any:
-    """Return the design, with as many treated units or clusters as the data has."""
-    import pandas as pd
-
-    from causalopt.study.designs.design import Bernoulli, CompleteRandomization
-    from causalopt.study.designs.grouped import Cluster, MatchedPairs, Stratified
-    from causalopt.study.reading import read_treatment, shown_label, treated_code
-
-    if (groups is None) == (kind in ("pairs", "stratified", "cluster")):
-        raise OptionError(
-            f"--design {kind} needs --groups, the column of its {'clusters' if kind == 'cluster' else kind}."
-            if groups is None
-            else f"--groups has no meaning for --design {kind}."
-        )
-    if (probability is None) == (kind == "bernoulli"):
-        raise OptionError(
-            "--design bernoulli needs --probability, a number or a column."
-            if probability is None
-            else f"--probability has no meaning for --design {kind}."
-        )
-    if kind == "bernoulli":
-        if probability in frame.columns:
-            refuse_text(frame, [str(probability)], categories=False)
-            return Bernoulli(frame[probability].to_numpy(dtype=float))
-        try:
-            share = float(str(probability))
-        except ValueError:
-            require(frame, [str(probability)], "--probability")
-        if not 0 < share < 1:
-            raise OptionError(f"--probability is {share:g}; it must lie strictly between 0 and 1.")
-        return Bernoulli(share)
-    codes, levels = read_treatment(frame[treatment], frame.index, "ATT", treated)
-    z = codes == treated_code(levels, treated, "ATT")
-    if kind == "complete":
-        return CompleteRandomization(int(z.sum()))
-    column = frame[str(groups)]
-    if kind == "pairs":
-        return MatchedPairs(column.to_numpy())
-    by_group = z if kind == "stratified" else None
-    if by_group is not None:
-        counts = column.to_frame().assign(z=z).groupby(str(groups))["z"].sum()
-        return Stratified(column.to_numpy(), {key: int(count) for key, count in counts.items()})
-    mixed = pd.Series(z, index=column.index).groupby(column).nunique() > 1
-    if mixed.any():
-        raise DataError(
-            f"--design cluster: {groups} {shown_label(mixed.index[mixed][0])} has treated and untreated units, but "
-            "clusters are treated as a whole. --design stratified is for treatment within groups."
-        )
-    return Cluster(column.to_numpy(), int(column[z].nunique()))
+def _refuse_model(run: Run, why: str) -> None:
+    for name in ("capsule", "export"):
+        run.files.refuse(name, why)
 
 
-def _imputed(answer: BootstrapResult) -> Any:
+def _read(run: Run, asked: Question) -> pd.DataFrame:
+    """Return the rows that are used."""
+    frame = run.read()
+    columns = names(asked.covariates, frame.columns)
+    outcome, treatment, *more = columns_named(frame, asked, "outcome", "treatment", "groups", "strata")
+    require(frame, columns, "--covariates")
+    more += [name for name in (asked.probability,) if name is not None and name in frame]
+    pairs = asked.groups if asked.design == "pairs" else None
+    frame = run.complete(frame, [treatment, outcome, *columns, *more], [treatment], together=pairs)
+    refuse_text(frame, [outcome, *columns], categories=False)
+    return frame
+
+
+def _study(asked: Question, frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the arguments of `causal_bootstrap` that say what is estimated, and how."""
+    columns, slack = names(asked.covariates, frame.columns), asked.slack
+    return {
+        "estimator": asked.estimator,
+        "covariates": frame[columns].to_numpy(dtype=float) if columns else None,
+        "slack": slack if slack in ("smallest", "theory") else number(slack, "--slack (or smallest, or theory)"),
+        "strata": None if asked.strata is None else frame[asked.strata],
+    } | {name: getattr(asked, name) for name in ("method", "level", "draws", "studentise")}
+
+
+def _imputed(answer: Any) -> Any:
     if answer.method not in answer.imputed:
         raise OptionError(f"--output is not available here: method {answer.method!r} imputes no outcomes.")
     return answer.imputed[answer.method]
 
 
-def _show(answer: BootstrapResult) -> None:
-    console = Console()
+def _fields(answer: Any) -> dict[str, Any]:
+    names_of_fields = ("estimate", "lower", "upper", "level", "method", "estimator", "design", "table")
+    notes = {name: in_options(note) for name, note in answer.notes.items()}
+    return {name: getattr(answer, name) for name in names_of_fields} | {"notes": notes}
+
+
+def _show(console: Console, answer: Any) -> None:
     facts = {
         "effect": f"{answer.estimate:.6g} ({answer.estimator}, {answer.design})",
         "interval": f"{answer.lower:.6g} to {answer.upper:.6g} ({answer.level:.0%}, {answer.method})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from causalopt.console.arguments import (
     Treated,
     Treatment,
     Writing,
+    command,
     mapping,
     names,
     number,
@@ -22,18 +24,22 @@ from causalopt.console.arguments import (
     value_or_mapping,
     whole_number,
 )
-from causalopt.console.exits import Exit
-from causalopt.console.missing import Dropped, complete, fields_of
-from causalopt.console.reading import read_data, refuse_text, require, value_of
-from causalopt.console.running import arguments_of, caught_warnings, sign_of_life, solve
-from causalopt.console.writing import Files, write_picture, write_table
+from causalopt.console.codes import Exit, left_out
+from causalopt.console.loading import Later
+from causalopt.console.reading import columns_named, refuse_text, require, value_of
+from causalopt.console.running import Run, arguments_of
+from causalopt.console.waiting import sign_of_life
+from causalopt.console.writing import write_picture, write_table
 from causalopt.errors import DataError, InfeasibleError, OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalopt.problems.robust.z.curve import RobustZCurve
-    from causalopt.problems.robust.z.result import RobustZResult
+problems = Later("causalopt.problems.robust.z.problem")
+results = Later("causalopt.problems.robust.z.result")
+curves = Later("causalopt.problems.robust.z.curve")
+graphs = Later("causalopt.study.match_graph")
+reasons = Later("causalopt.study.too_few_pairs")
 
 MANY_PROGRAMS = (
     "the answer takes several programs, none of which says it alone. --output has its pairs, from which anybody "
@@ -41,10 +47,12 @@ MANY_PROGRAMS = (
 )
 
 
-def robust_z(
-    *,
-    outcome: Outcome,
-    treatment: Treatment,
+@dataclasses.dataclass(kw_only=True)
+class Question:
+    """Which pairs are good matches, and how many are asked for."""
+
+    outcome: Outcome
+    treatment: Treatment
     exact: Annotated[
         list[str] | None,
         option(
@@ -52,13 +60,13 @@ def robust_z(
             panel=STUDY,
             metavar="COLUMNS",
         ),
-    ] = None,
+    ] = None
     caliper: Annotated[
         list[str] | None,
         option(
             "Largest difference of a pair in a column, as age=5; may be repeated.", panel=STUDY, metavar="NAME=NUMBER"
         ),
-    ] = None,
+    ] = None
     rounding: Annotated[
         list[str] | None,
         option(
@@ -66,22 +74,22 @@ def robust_z(
             panel=STUDY,
             metavar="[NAME=]NUMBER",
         ),
-    ] = None,
-    treated: Treated = None,
+    ] = None
+    treated: Treated = None
     control: Annotated[
         str | None, option("Which value counts as control; rows of other values are left out.", panel=STUDY)
-    ] = None,
+    ] = None
     pairs: Annotated[
         str,
         option(
             "How many pairs: a number, several with commas, largest, or curve (from 2 to the largest).", panel=STUDY
         ),
-    ] = "largest",
-    level: Annotated[float, option("Level of the test.", panel=STUDY)] = 0.05,
-    reading: Reading,
-    solving: Solving,
-    writing: Writing,
-) -> int:
+    ] = "largest"
+    level: Annotated[float, option("Level of the test.", panel=STUDY)] = 0.05
+
+
+@command("robust-z", calipers="--caliper")
+def robust_z(*, asked: Question, reading: Reading, solving: Solving, writing: Writing) -> int:
     """Test for a positive effect over every way to pair good matches in DATA.
 
     There is no --capsule and no --export here: both extremes are proven by many programs, none of which says it alone.
@@ -89,67 +97,56 @@ def robust_z(
 
     Example: causalopt robust-z study.csv --outcome y --treatment t --exact site --caliper age=5
     """
-    from causalopt.problems.robust.z.result import check_level
-
-    files = Files.of(writing)
+    run = Run("robust-z", reading, solving, writing)
     for name in ("capsule", "export"):
-        files.refuse(name, MANY_PROGRAMS)
-    check_level(level)
-    numbers = _pairs(pairs)
-    if not isinstance(numbers, list) and numbers != "curve":
-        files.refuse("plot", "the picture is of several numbers of pairs; say --pairs curve.")
-    frame = read_data(reading)
-    require(frame, [outcome], "--outcome")
-    require(frame, [treatment], "--treatment")
-    calipers, keys = mapping(caliper, "--caliper", number), names(exact, frame.columns)
+        run.files.refuse(name, MANY_PROGRAMS)
+    results.check_level(asked.level)
+    pairs = _pairs(asked.pairs)
+    several = isinstance(pairs, list) or pairs == "curve"
+    if not several:
+        run.files.refuse("plot", "the picture is of several numbers of pairs; say --pairs curve.")
+    study = _read(run, asked)
+    with run.noting():
+        try:
+            problem = _problem(asked, study, pairs)
+            answer = _curve_of(problem, pairs, solving) if several else run.solve(problem)
+        except InfeasibleError as error:
+            raise reasons.with_conditions(error, **study) from None
+        if not several:
+            run.write(output=write_table(_both(answer)))
+    if several:
+        return _end_with_curve(run, answer, asked.level)
+    return run.show(answer, lambda: _fields(answer, asked.level), lambda console: _show(console, answer, asked.level))
+
+
+def _read(run: Run, asked: Question) -> dict[str, Any]:
+    """Return the rows that are used and the conditions of good matches among them, as `match_graph` takes them."""
+    frame = run.read()
+    outcome, treatment = columns_named(frame, asked, "outcome", "treatment")
+    calipers, keys = mapping(asked.caliper, "--caliper", number), names(asked.exact, frame.columns)
     require(frame, keys, "--exact")
     require(frame, calipers, "--caliper")
     if outcome in (treatment, *keys, *calipers):
         raise DataError(f"The outcome {outcome!r} is also the treatment or a matching covariate; take it out of them.")
-    frame, dropped = complete(frame, [treatment, outcome, *keys, *calipers], reading.missing, [treatment])
+    frame = run.complete(frame, [treatment, outcome, *keys, *calipers], [treatment])
     refuse_text(frame, [outcome], categories=False)
-    with caught_warnings(dropped) as notes:
-        from causalopt.problems.robust.z.curve import curve
-        from causalopt.problems.robust.z.problem import RobustZProblem
-        from causalopt.study.match_graph import match_graph
-        from causalopt.study.too_few_pairs import with_conditions
+    rounding = value_or_mapping(asked.rounding, "--rounding", whole_number, None) if asked.rounding else None
+    values = {name: value_of(getattr(asked, name), frame[treatment]) for name in ("treated", "control")}
+    return {"df": frame, "treatment": treatment, "exact": keys, "calipers": calipers, "rounding": rounding} | values
 
-        chosen: dict[str, Any] = {
-            "rounding": value_or_mapping(rounding, "--rounding", whole_number, None) if rounding else None,
-            "treated": value_of(treated, frame[treatment]),
-            "control": value_of(control, frame[treatment]),
-        }
-        with sign_of_life("looking for good matches"):
-            graph = match_graph(frame, treatment, keys, calipers, **chosen)
-        first = numbers[0] if isinstance(numbers, list) else "largest" if numbers == "curve" else numbers
-        values = frame[outcome]
-        try:
-            problem = RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
-            if numbers == "curve" or isinstance(numbers, list):
-                settings = arguments_of(solving)
-                found = curve(problem, None if numbers == "curve" else numbers, settings.pop("solver"), **settings)
-            else:
-                answer: RobustZResult = solve(problem, solving)
-        except InfeasibleError as error:
-            raise with_conditions(error, frame, treatment, keys, calipers, **chosen) from None
-        if numbers == "curve" or isinstance(numbers, list):
-            interrupted = any(note.startswith(showing.INTERRUPTED) for note in notes)
-            return _curve(found, level, files, writing, notes, interrupted, dropped)
-        written = files.write(output=write_table(_both(answer)))
-    if writing.json:
-        showing.print_json(
-            showing.result_json("robust-z", answer, notes)
-            | showing.explanation(answer, writing.explain)
-            | _fields(answer, level)
-            | {"dropped": fields_of(dropped), "written": written}
-        )
-    else:
-        console = Console()
-        showing.print_result(answer, console)
-        showing.show_table(console, answer.verdicts(level), f"Verdicts at level {level:g}: {answer.decision(level)}")
-        showing.show_explanation(answer, writing.explain)
-        showing.show_notes(notes, written)
-    return showing.code_of(answer)
+
+def _problem(asked: Question, study: dict[str, Any], pairs: Any) -> Any:
+    """Return the problem, for the first of several numbers of pairs."""
+    with sign_of_life("looking for good matches"):
+        graph = graphs.match_graph(**study)
+    first = pairs[0] if isinstance(pairs, list) else "largest" if pairs == "curve" else pairs
+    values = study["df"][asked.outcome]
+    return problems.RobustZProblem(values.loc[graph.treated], values.loc[graph.control], graph, pairs=first)
+
+
+def _curve_of(problem: Any, pairs: Any, solving: Solving) -> Any:
+    settings = arguments_of(solving)
+    return curves.curve(problem, None if pairs == "curve" else pairs, settings.pop("solver"), **settings)
 
 
 def _pairs(text: str) -> Any:
@@ -162,7 +159,7 @@ def _pairs(text: str) -> Any:
     return found if len(words) > 1 else found[0]
 
 
-def _both(answer: RobustZResult) -> pd.DataFrame:
+def _both(answer: Any) -> pd.DataFrame:
     import pandas as pd
 
     sides = {"max": answer.maximum.pairs, "min": answer.minimum.pairs}
@@ -170,7 +167,7 @@ def _both(answer: RobustZResult) -> pd.DataFrame:
     return both
 
 
-def _fields(answer: RobustZResult, level: float) -> dict[str, Any]:
+def _fields(answer: Any, level: float) -> dict[str, Any]:
     sides = {}
     for side in (answer.maximum, answer.minimum):
         sides[side.side] = {
@@ -192,30 +189,21 @@ def _fields(answer: RobustZResult, level: float) -> dict[str, Any]:
     }
 
 
-def _curve(
-    found: RobustZCurve,
-    level: float,
-    files: Files,
-    writing: Writing,
-    notes: list[str],
-    interrupted: bool,
-    dropped: Dropped | None,
-) -> int:
+def _show(console: Console, answer: Any, level: float) -> None:
+    showing.print_result(answer, console)
+    showing.show_table(console, answer.verdicts(level), f"Verdicts at level {level:g}: {answer.decision(level)}")
+
+
+def _end_with_curve(run: Run, found: Any, level: float) -> int:
+    """Write and show a curve, and return the exit code."""
     table = found.table.join(found.verdicts(level))
     exact = bool(((table["min is"] == "exact") & (table["max is"] == "exact")).all())
-    code = Exit.PROVEN if exact and not interrupted else Exit.UNPROVEN
-    written = files.write(output=write_table(table), plot=write_picture(lambda: found.plot(level=level)))
-    if writing.json:
-        fields = {"command": "robust-z", "schema": showing.SCHEMA, "exit_code": code, "level": level, "curve": table}
-        fields |= showing.explanation(found, writing.explain)
-        showing.print_json(
-            fields | {"all_exact": exact, "warnings": notes, "dropped": fields_of(dropped), "written": written}
-        )
-    else:
-        console = Console()
+    code = Exit.PROVEN if exact and not left_out(run.notes) else Exit.UNPROVEN
+    run.write(output=write_table(table), plot=write_picture(lambda: found.plot(level=level)))
+
+    def show(console: Console) -> None:
         console.print(found.summary(level), markup=False, highlight=False)
         columns = table[["z_min", "z_max", "p_low", "p_high", "decision"]]
         showing.show_table(console, columns, "Curve", spread=True)
-        showing.show_explanation(found, writing.explain)
-        showing.show_notes(notes, written)
-    return code
+
+    return run.show(found, lambda: {"level": level, "curve": table, "all_exact": exact}, show, code=code)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError, InfeasibleError, warn
+from causalopt.messages import Message
 from causalopt.problems.robust.z.paths.side import Known
 from causalopt.problems.robust.z.problem import RobustZProblem, read_pairs, too_many_pairs
 from causalopt.problems.robust.z.result import RobustZResult, check_level
@@ -152,7 +153,7 @@ def curve(
             if not rows:
                 raise
             note = f"Interrupted: {len(rows)} of {len(checked)} numbers of pairs are solved."
-            warn(note)
+            warn(Message(note, topic=Limit.INTERRUPT))
     table = pd.DataFrame(rows).set_index("n")
     return RobustZCurve(table=table, problem=problem, solver=solver, settings=dict(settings))
 

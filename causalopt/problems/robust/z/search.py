@@ -18,7 +18,7 @@ from causalopt.problems.robust.z.problem import too_many_pairs
 from causalopt.problems.robust.z.result import PairVerification, RobustZResult, RobustZSide, verified_pairs
 from causalopt.solving.backend import backend_names, installed_backends
 from causalopt.solving.lane import Lane
-from causalopt.solving.options import NOT_ISOLATED, SolveOptions, unknown_name
+from causalopt.solving.options import SolveOptions, not_isolated, unknown_name
 from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Limit, Proof, Reason, Termination
 from causalopt.version import __version__
@@ -70,7 +70,7 @@ def _by_path(problem: RobustZProblem, lane: Lane, path: str, known: Sequence[Kno
     if path == "parametric" and lane.formulation != "fractional":
         raise OptionError(f"parametric solves the formulation 'fractional', not {lane.formulation!r}.")
     if lane.options.isolate:
-        lane.warn(f"{path} {NOT_ISOLATED}")
+        lane.warn(not_isolated(path))
     reason = "it was asked for" if lane.solver == path else f"{path} is an exact algorithm for this problem"
     with lane.ledger.phase("solve"):
         if path == "greedy":
