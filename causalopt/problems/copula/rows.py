@@ -191,6 +191,10 @@ class Columns:
             high.append(np.full(len(number), np.inf if side == "lower" else 0.0))
         return sp.vstack(parts, format="csr"), np.concatenate(low), np.concatenate(high)
 
+    def by_unit(self, values: Floats) -> Floats:
+        """Add up values of columns by unit."""
+        return np.asarray(np.bincount(self.unit, weights=values, minlength=self.n), dtype=float)
+
     def one_hot(self, choice: Ints) -> Floats:
         """Return X where unit i takes its value number choice[i]."""
         x = np.zeros(self.count)

@@ -12,6 +12,7 @@ import causalopt as co
 from causalopt.problems.copula.diagonal import _centre, tuned_diagonal
 from causalopt.problems.copula.paths import alternating, rearrangement
 from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
+from causalopt.problems.copula.paths.relaxation import relax
 from causalopt.problems.copula.rows import factor, scaled_diagonal
 from causalopt.solving.backend import Ability, get_backend
 from causalopt.solving.options import SolveOptions
@@ -212,8 +213,6 @@ def test_tuning_tightens_the_relaxation_and_keeps_the_diagonal_dominant():
     x = rng.normal(size=12)
     design = co.Rerandomized(co.CompleteRandomization(6), co.MahalanobisBalance(x, 0.1))
     problem = co.CopulaProblem(2 * x + rng.normal(size=12), design.sample(1, n=12, seed=1)[0].astype(int), design)
-    from causalopt.problems.copula.paths.search import relax
-
     matrix = problem.objective.matrix
     first = scaled_diagonal(matrix)
     incumbent = problem.objective.value(problem.columns.missing(problem.heuristic))
