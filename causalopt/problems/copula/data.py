@@ -16,7 +16,7 @@ from causalopt.modeling.program import Bools, Floats, Ints
 from causalopt.problems.copula.infeasible import too_small
 from causalopt.problems.copula.slack import Group, theory_slack
 from causalopt.study.designs.design import Design
-from causalopt.study.designs.estimators import Estimator, as_estimator
+from causalopt.study.designs.estimators import Estimator
 from causalopt.study.designs.simulated import SIMULATION_DRAWS
 from causalopt.study.labels import refuse_other_labels, row_labels
 from causalopt.study.reading import TWO_ARMS, read_numbers, read_treatment, refuse_rows, treated_code
@@ -81,28 +81,18 @@ class Experiment:
     estimator: Estimator
 
     @classmethod
-    def read(
-        cls,
-        outcome: Any,
-        treatment: Any,
-        design: Design,
-        estimator: str | Estimator,
-        covariates: Any,
-        predictions: Any,
-        treated: Any,
-    ) -> Self:
+    def read(cls, outcome: Any, treatment: Any, design: Design, estimator: Estimator, treated: Any) -> Self:
         """Read what the caller gave; complaints name rows."""
         y, index = _read_outcome(outcome)
         codes, levels = read_treatment(treatment, index, TWO_ARMS, other="the outcome")
         z = codes == treated_code(levels, treated, "ATT")
-        chosen = as_estimator(estimator, covariates, predictions)
         if isinstance(outcome, pd.Series):
             refuse_other_labels(design._labels, index, "The design", "the outcome")
-            what = "The predictions" if chosen.name == "doubly-robust" else "The covariates"
-            refuse_other_labels(chosen._labels, index, what, "the outcome")
+            what = "The predictions" if estimator.name == "doubly-robust" else "The covariates"
+            refuse_other_labels(estimator._labels, index, what, "the outcome")
         design.units(len(y))
         design.refuse(z)
-        return cls(y, z, index, levels, design, chosen)
+        return cls(y, z, index, levels, design, estimator)
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -146,14 +136,7 @@ class Study(Experiment):
 
     @classmethod
     def of(
-        cls,
-        experiment: Experiment,
-        *,
-        slack: float | str | None = None,
-        strata: Any = None,
-        support: Any = None,
-        draws: int = SIMULATION_DRAWS,
-        seed: int = 0,
+        cls, experiment: Experiment, *, slack: Any, strata: Any, support: Any, seed: int, draws: int = SIMULATION_DRAWS
     ) -> Self:
         """Make the study of an experiment."""
         codes, levels = _read_strata(strata, experiment.index)

@@ -14,7 +14,7 @@ from causalopt.solving.words import plural
 @explains(CopulaResult)
 def words(result: CopulaResult) -> str:
     """Return what a worst-case variance says of itself."""
-    study: Study = result.problem.study
+    study = result.problem.study
     treated = int(study.treated.sum())
     solved = (
         f"Of every way to fill in the missing outcome of {plural(len(study), 'unit')} ({treated:,} "

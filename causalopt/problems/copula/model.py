@@ -8,15 +8,16 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from causalopt import modeling
 from causalopt.errors import UnsupportedProblem
 from causalopt.messages import argument, call
 from causalopt.modeling.program import Floats, Ints, ProblemClass
-from causalopt.problems.copula.data import Study
+from causalopt.problems.copula.data import Objective, Study
 from causalopt.problems.copula.diagonal import tuned_diagonal
-from causalopt.problems.copula.paths.local import local_search
+from causalopt.problems.copula.paths.alternating import local_search
 from causalopt.problems.copula.paths.relaxation import relax
 from causalopt.problems.copula.products import Products
 from causalopt.problems.copula.rows import (
@@ -47,9 +48,8 @@ FORMULATIONS: Mapping[str, Formulation] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Model:
-    """A study written as arrays.
+class CopulaModel:
+    """A study written as arrays: what `CopulaProblem` adds to a model, and what its fast paths and results rest on.
 
     Attributes
     ----------
@@ -58,14 +58,18 @@ class Model:
 
     study: Study
 
+    @property
+    def objective(self) -> Objective:
+        """The variance as a function of the missing outcomes."""
+        return self.study.objective
+
     @cached_property
     def columns(self) -> Columns:
         """The one-hot columns."""
-        self.refuse_hopeless()
-        return Columns(self.study.groups, self.study.slack, self.study.objective)
+        self._refuse_hopeless()
+        return Columns(self.study.groups, self.study.slack, self.objective)
 
-    def refuse_hopeless(self) -> None:
-        """Raise `UnsupportedProblem` for more units than any formulation takes."""
+    def _refuse_hopeless(self) -> None:
         n = len(self.study)
         smallest = predicted_size(self.study.groups, "convex", np.empty((0, 2), dtype=np.int64), 1)
         if n > LARGEST_COVARIANCE or not smallest.fits:
@@ -79,20 +83,31 @@ class Model:
     @cached_property
     def _rank(self) -> int:
         """Rank of D - M for the scaled diagonal: how many squares `convex` has, unless the diagonal is tuned."""
-        m = self.study.objective.matrix
+        m = self.objective.matrix
         values = np.concatenate(
             [np.linalg.eigvalsh((np.diag(scaled_diagonal(m)) - m)[np.ix_(part, part)]) for part in connected(m)]
         )
         return int((values > 1e-11 * max(float(np.abs(m).max()), 1e-300)).sum())
 
-    def size(self, formulation: str) -> Size:
-        """Return the size of a formulation before it is built."""
-        return self.columns.predict(formulation, self._rank if formulation == "convex" else 0)
+    def _size(self, formulation: str) -> Size:
+        rank = self._rank if formulation == "convex" else 0
+        return predicted_size(self.study.groups, formulation, self.columns.pairs, rank)
+
+    def sizes(self) -> pd.DataFrame:
+        """Return the predicted size of each formulation, and whether it would be built."""
+        rows = {}
+        for name in FORMULATIONS:
+            size = self._size(name)
+            rows[name] = dataclasses.asdict(size) | {"fits": size.fits}
+        return pd.DataFrame(rows).T.rename_axis("formulation")
 
     @cached_property
     def projection(self) -> Projection:
-        """The concave part of `convex`. Its diagonal is tuned where D - M would have a high rank."""
-        columns, objective = self.columns, self.study.objective
+        """The concave part of `convex`. Its diagonal is tuned where D - M would have a high rank.
+
+        Tuning solves up to forty small relaxations, once.
+        """
+        columns, objective = self.columns, self.objective
         first = scaled_diagonal(objective.matrix)
         if 2 * self._rank > columns.n and columns.n <= MOST_TUNED:
             incumbent = objective.value(columns.missing(self.heuristic))
@@ -113,7 +128,15 @@ class Model:
         return self.columns.products(self.columns.all_pairs)
 
     def point(self, formulation: str, choice: Ints) -> Floats:
-        """Return the solution of a formulation's program in which unit i takes its value number choice[i]."""
+        """Return the solution of a formulation's program in which unit i takes its value number choice[i].
+
+        Parameters
+        ----------
+        formulation : str
+            One of `formulations`.
+        choice : (n,) int array
+            The number of the value that each unit takes.
+        """
         x = self.columns.one_hot(choice)
         if formulation == "convex":
             return np.append(x, self.projection.rows @ x)
@@ -122,18 +145,12 @@ class Model:
         products = self._all_products if formulation == "rlt-dense" else self._products
         return np.append(x, x[products.first] * x[products.second])
 
-    def components(self, block: Any, formulation: str) -> dict[str, Any]:
-        """Add variables and constraints to a block; return the arguments of the cost, which is to be maximised.
-
-        Raises
-        ------
-        UnsupportedProblem
-            For a formulation that is too large; the message names those that fit.
-        """
+    def _write(self, block: Any, formulation: str) -> dict[str, Any]:
+        """Add variables and constraints to a block; return the arguments of the cost, which is to be maximised."""
         columns = self.columns
-        size = self.size(formulation)
+        size = self._size(formulation)
         if not size.fits:
-            sizes = {name: self.size(name) for name in FORMULATIONS}
+            sizes = {name: self._size(name) for name in FORMULATIONS}
             fitting = [f"{name!r} ({other.columns:,} columns)" for name, other in sizes.items() if other.fits]
             coarser = f"none; give a coarser {argument('support', assigned=True)}"
             raise UnsupportedProblem(
@@ -146,7 +163,7 @@ class Model:
         block.marginals = modeling.ArrayConstraint(block.choice, columns.marginals, lower, upper)
         write = {"convex": self._convex, "quadratic": self._quadratic}.get(formulation)
         cost = self._linear(block, formulation) if write is None else write(block)
-        return {"constant": self.study.objective.constant} | cost
+        return {"constant": self.objective.constant} | cost
 
     def _linear(self, block: Any, formulation: str) -> dict[str, Any]:
         """Write products as variables: linked by McCormick's inequalities, or by sums (`rlt`, `rlt-dense`)."""
@@ -166,7 +183,7 @@ class Model:
         return {"x": both, "linear": np.concatenate([columns.linear, columns.product_cost(products)])}
 
     def _convex(self, block: Any) -> dict[str, Any]:
-        columns, projection, objective = self.columns, self.projection, self.study.objective
+        columns, projection, objective = self.columns, self.projection, self.objective
         spread = projection.diagonal - np.diag(objective.matrix)
         linear = columns.linear + spread[columns.unit] * columns.value**2
         rank = projection.rows.shape[0]

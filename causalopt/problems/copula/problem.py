@@ -7,7 +7,6 @@ experiments, Annals of Statistics 42:850-871; cited as [AGL].
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
@@ -20,13 +19,13 @@ from causalopt import modeling
 from causalopt.errors import DataError, InfeasibleError
 from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Ints, Program
-from causalopt.problems.copula.data import Experiment, Objective, Study
+from causalopt.problems.copula.data import Experiment, Study
 from causalopt.problems.copula.infeasible import too_small
-from causalopt.problems.copula.model import FORMULATIONS, Model
-from causalopt.problems.copula.paths.local import local_search
+from causalopt.problems.copula.model import FORMULATIONS, CopulaModel
+from causalopt.problems.copula.paths.alternating import local_search
 from causalopt.problems.copula.paths.search import alternate, obstacle, rearrange
 from causalopt.problems.copula.result import CopulaResult
-from causalopt.problems.copula.rows import Columns, Projection, connected
+from causalopt.problems.copula.rows import connected
 from causalopt.problems.copula.slack import validity_probability
 from causalopt.solving.backend import installed_backends
 from causalopt.solving.options import SolveOptions
@@ -34,13 +33,13 @@ from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
 from causalopt.solving.tangents import can_approximate
 from causalopt.study.designs.design import Design
-from causalopt.study.designs.estimators import Estimator
+from causalopt.study.designs.estimators import Estimator, as_estimator
 from causalopt.study.designs.simulated import SIMULATION_DRAWS
 from causalopt.study.reading import require_position, row_position
 from causalopt.verifying.claims import Solution
 
 
-class CopulaProblem(Problem):
+class CopulaProblem(CopulaModel, Problem):
     """Impute the missing potential outcomes so that the variance of an estimator is as large as the data allow.
 
     Each unit's missing outcome is one value of a support: X_ik = 1 where unit i takes value k. With a_i the factor of
@@ -122,7 +121,8 @@ class CopulaProblem(Problem):
                 f"{argument('design')} is {type(design).__name__}; give one of causalopt's designs, such as "
                 "CompleteRandomization(n)."
             )
-        experiment = Experiment.read(outcome, treatment, design, estimator, covariates, predictions, treated)
+        chosen = as_estimator(estimator, covariates, predictions)
+        experiment = Experiment.read(outcome, treatment, design, chosen, treated)
         self._take(Study.of(experiment, slack=slack, strata=strata, support=support, draws=draws, seed=seed))
         self.data_seconds = perf_counter() - began
 
@@ -134,7 +134,7 @@ class CopulaProblem(Problem):
         return problem
 
     def _take(self, study: Study) -> None:
-        self.study, self._model = study, Model(study)
+        self.study = study
         self.outcome, self.treated, self.levels = study.outcome, study.treated, study.levels
         self.design, self.estimator, self.residual = study.design, study.estimator, study.residual
         self.groups, self.slack, self.conditional = study.groups, study.slack, study.conditional
@@ -165,24 +165,6 @@ class CopulaProblem(Problem):
 
     # ---- model ----
 
-    @property
-    def objective(self) -> Objective:
-        """The variance as a function of the missing outcomes."""
-        return self.study.objective
-
-    @property
-    def columns(self) -> Columns:
-        """The one-hot columns."""
-        return self._model.columns
-
-    def sizes(self) -> pd.DataFrame:
-        """Return the predicted size of each formulation, and whether it would be built."""
-        rows = {}
-        for name in FORMULATIONS:
-            size = self._model.size(name)
-            rows[name] = dataclasses.asdict(size) | {"fits": size.fits}
-        return pd.DataFrame(rows).T.rename_axis("formulation")
-
     def formulation_name(self, name: str | None) -> str:
         """Return the name of a formulation that exists; None stands for the one that suits this design.
 
@@ -190,24 +172,11 @@ class CopulaProblem(Problem):
         """
         if name is not None:
             return super().formulation_name(name)
-        self._model.refuse_hopeless()
+        self._refuse_hopeless()
         return "rlt" if all(len(part) <= 2 for part in connected(self.objective.matrix)) else "convex"
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
-        return self._model.components(block, formulation), modeling.pyo.maximize
-
-    @property
-    def projection(self) -> Projection:
-        """The concave part of `convex`. Its diagonal is tuned where D - M would have a high rank.
-
-        Tuning solves up to forty small relaxations, once.
-        """
-        return self._model.projection
-
-    @property
-    def heuristic(self) -> Ints:
-        """A good imputation by local search from a fixed seed: each unit's value number."""
-        return self._model.heuristic
+        return self._write(block, formulation), modeling.pyo.maximize
 
     def local_search(self, options: SolveOptions, guides: tuple[Floats, ...] = ()) -> Ints:
         """Return a good imputation by `alternating`: each unit's value number.
@@ -220,18 +189,6 @@ class CopulaProblem(Problem):
             Points to start from, beside random ones.
         """
         return local_search(self.columns, options, guides)
-
-    def point(self, formulation: str, choice: Ints) -> Floats:
-        """Return the solution of a formulation's program in which unit i takes its value number choice[i].
-
-        Parameters
-        ----------
-        formulation : str
-            One of `formulations`.
-        choice : (n,) int array
-            The number of the value that each unit takes.
-        """
-        return self._model.point(formulation, choice)
 
     def index(self, label: Any, value: float) -> int:
         """Return the position in the model's `choice` of a row label taking a value of its support.
@@ -279,13 +236,13 @@ class CopulaProblem(Problem):
         """Return `rearrangement` where a closed form applies."""
         if obstacle(self.study) is not None:
             return {}
-        return {"rearrangement": partial(rearrange, self._model, formulation)}
+        return {"rearrangement": partial(rearrange, self, formulation)}
 
     def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return `alternating`, a heuristic with a bound, and `rearrangement`, which may refuse."""
         return {
-            "alternating": partial(alternate, self._model, formulation),
-            "rearrangement": partial(rearrange, self._model, formulation),
+            "alternating": partial(alternate, self, formulation),
+            "rearrangement": partial(rearrange, self, formulation),
         }
 
     def solvers(self, formulation: str | None = None) -> pd.DataFrame:

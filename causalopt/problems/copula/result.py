@@ -11,6 +11,7 @@ import pandas as pd
 from causalopt.errors import VerificationError
 from causalopt.modeling.program import Floats, Ints
 from causalopt.problems.copula.data import Experiment, Study
+from causalopt.problems.copula.model import CopulaModel
 from causalopt.solving.result import Result
 from causalopt.study.estimates import Estimate, normal_estimate
 
@@ -31,13 +32,13 @@ class CopulaResult(Result):
         The estimated effect.
     """
 
-    problem: Any
+    problem: CopulaModel
     imputed: pd.DataFrame
     variance: float
     estimate: float
 
     @classmethod
-    def of(cls, problem: Any, result: Result, choice: Ints) -> CopulaResult:
+    def of(cls, problem: CopulaModel, result: Result, choice: Ints) -> CopulaResult:
         """Make the result of an imputation: unit i takes its value number choice[i].
 
         Parameters
@@ -54,7 +55,7 @@ class CopulaResult(Result):
         VerificationError
             Where the imputed outcomes do not have the variance that was claimed.
         """
-        study: Study = problem.study
+        study = problem.study
         missing = problem.columns.missing(choice)
         variance = study.objective.value(missing)
         _check(result, study, missing, variance)
@@ -86,7 +87,7 @@ class CopulaResult(Result):
         what = "worst-case variance" if self.is_optimal else "bound on the worst-case variance"
         if not self.is_optimal and not np.isfinite(self.variance_bound):
             what = "variance of the worst copula found, with nothing to say how far the worst is"
-        return normal_estimate(self.estimate, variance, level, f"{self.problem.estimator}; {what}")
+        return normal_estimate(self.estimate, variance, level, f"{self.problem.study.estimator}; {what}")
 
     def copula(self) -> pd.DataFrame:
         """Return how often each pair of outcomes (rows: outcome 0, columns: outcome 1) occurs among the units."""
@@ -94,7 +95,7 @@ class CopulaResult(Result):
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the variance first."""
-        study: Study = self.problem.study
+        study = self.problem.study
         own = {
             "design": str(study.design),
             "estimator": str(study.estimator),

@@ -7,7 +7,8 @@ Brennan et al. (2025), arXiv:2410.21464, cited as [COP].
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from causalopt.problems.copula.result import CopulaResult, imputed_frame
 from causalopt.solving.dispatch import solve
 from causalopt.solving.options import refuse_unknown_arguments, unknown_name
 from causalopt.study.designs.design import LARGEST_COVARIANCE, Design
-from causalopt.study.designs.estimators import Estimator
+from causalopt.study.designs.estimators import Estimator, as_estimator
 from causalopt.study.designs.simulated import KnownCovariance
 from causalopt.study.estimates import normal_estimate, require_level
 from causalopt.study.reading import require_columns
@@ -37,29 +38,21 @@ from causalopt.study.reading import require_columns
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Redrawn:
-    """An experiment and its redrawn treatments: what every method needs.
-
-    Attributes
-    ----------
-    experiment : Experiment
-    treated : (draws, n) bool array or None
-        None for a design that cannot be sampled.
-    """
+    """An experiment whose treatment is drawn again: what every method needs."""
 
     experiment: Experiment
-    treated: Bools | None
     level: float
     draws: int
     seed: int
     studentise: bool
 
-    @classmethod
-    def of(cls, experiment: Experiment, level: float, draws: int, seed: int, studentise: bool) -> Self:
-        """Redraw the treatments of an experiment."""
-        design = experiment.design
-        known = isinstance(design, KnownCovariance)
-        redrawn = None if known else design.sample(draws, n=len(experiment), seed=seed)
-        return cls(experiment, redrawn, level, draws, seed, studentise)
+    @cached_property
+    def treated(self) -> Bools | None:
+        """Redrawn treatments, one draw a row; None for a design that cannot be sampled."""
+        design = self.experiment.design
+        if isinstance(design, KnownCovariance):
+            return None
+        return design.sample(self.draws, n=len(self.experiment), seed=self.seed)
 
     def errors(self, y1: Floats, y0: Floats) -> Floats | None:
         """Return estimates under redrawn treatments minus the effect, both of imputed outcomes."""
@@ -198,16 +191,12 @@ def causal_bootstrap(
     outcome, treatment, covariates, predictions, strata = _columns_of(
         data, outcome, treatment, covariates, predictions, strata
     )
-    for name, value in (("outcome", outcome), ("treatment", treatment), ("design", design)):
-        if value is None:
-            raise DataError(
-                f"{call('causal_bootstrap', 'causal_bootstrap')} needs {argument(name, assigned=True)}, whether it is "
-                "given a DataFrame or arrays."
-            )
-    chosen = _refuse_settings(method, draws, level, design)
-    experiment = Experiment.read(outcome, treatment, chosen, estimator, covariates, predictions, treated)
+    _refuse_missing(outcome=outcome, treatment=treatment, design=design)
+    design = _refuse_settings(method, draws, level, design)
+    chosen = as_estimator(estimator, covariates, predictions)
+    experiment = Experiment.read(outcome, treatment, design, chosen, treated)
     return _Answers(
-        _Redrawn.of(experiment, level, int(draws), seed, studentise),
+        _Redrawn(experiment, level, int(draws), seed, studentise),
         {"slack": slack, "strata": strata, "support": support, "seed": seed},
         {"solver": solver, "formulation": formulation, "time_limit": time_limit, "seed": seed, **solving},
     ).result(method)
@@ -238,6 +227,15 @@ def _columns(frame: pd.DataFrame, names: Any) -> Any:
     return frame[names if several is None else several]
 
 
+def _refuse_missing(**needed: Any) -> None:
+    for name, value in needed.items():
+        if value is None:
+            raise DataError(
+                f"{call('causal_bootstrap', 'causal_bootstrap')} needs {argument(name, assigned=True)}, whether it is "
+                "given a DataFrame or arrays."
+            )
+
+
 def _refuse_settings(method: str, draws: Any, level: float, design: Any) -> Design:
     """Raise for what cannot be; return the design, which is one."""
     if method not in (*METHODS, "all"):
@@ -266,12 +264,8 @@ class _Answers:
     def result(self, method: str) -> BootstrapResult:
         """Run one method, or all that apply."""
         experiment = self.redrawn.experiment
-        run = {
-            "optimal": self._optimal,
-            "isotone": self._isotone,
-            "sampling": self._sampling,
-            "conservative": self._conservative,
-        }
+        estimate = experiment.estimate  # before the methods, all of which need it
+        run = dict(zip(METHODS, (self._optimal, self._isotone, self._sampling, self._conservative), strict=True))
         for name in METHODS if method == "all" else (method,):
             try:
                 run[name]()
@@ -283,7 +277,7 @@ class _Answers:
             why = "; ".join(f"{name}: {note.marked}" for name, note in self.notes.items())
             raise DataError(f"No method applies: {why}")
         return BootstrapResult(
-            estimate=experiment.estimate,
+            estimate=estimate,
             level=self.redrawn.level,
             method=method if method != "all" else next(iter(self.rows)),
             estimator=str(experiment.estimator),

@@ -88,17 +88,14 @@ def _design(cell: Cell, n: int) -> Design:
 def worst_case(y: Floats, z: Bools, design: Design) -> tuple[Floats, Floats]:
     """Return both outcomes under the worst-case copula of complete randomization or matched pairs, equal arms."""
     y1, y0 = y.copy(), y.copy()
-    treated, control = np.flatnonzero(z), np.flatnonzero(~z)
-    if isinstance(design, MatchedPairs):
-        pairs = design.positions
-        first = z[pairs[:, 0]]
-        treated = np.where(first, pairs[:, 0], pairs[:, 1])
-        control = np.where(first, pairs[:, 1], pairs[:, 0])
-    low, high = np.sort(y[control]), np.sort(y[treated])
+    low, high = np.sort(y[~z]), np.sort(y[z])
     numbers = np.arange(len(low))
     if isinstance(design, MatchedPairs):
+        pairs = design.positions
+        treated, control = pairs[z[pairs]], pairs[~z[pairs]]
         v, u = rearrangement.matched_pairs(y[treated] - y[control], numbers, numbers)
     else:
+        treated, control = np.flatnonzero(z), np.flatnonzero(~z)
         v = rearrangement.complete(y[treated], numbers, numbers)
         u = rearrangement.complete(y[control], numbers, numbers)
     y0[treated], y1[control] = low[v], high[u]

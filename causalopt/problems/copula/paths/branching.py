@@ -95,80 +95,57 @@ def branch_and_bound(
     nodes : int
     """
     began = perf_counter()
-    tree = _Tree(program, relax, one_hot, improve, gap, incumbent)
+    costs, minimising = _minimisation(program)
+    sign = -1.0 if program.maximize else 1.0
+    best, value = incumbent, sign * (program.objective(incumbent) - program.constant)
     root = _Node(program.lower, program.upper, [], -np.inf)
-    tree.visit(root)
+    tie = count()
+    heap: list[tuple[float, int, _Node]] = []
     nodes = 0
-    while tree.open and nodes < MOST_NODES and perf_counter() - began < time_limit:
-        nodes += tree.split()
-    for _, _, node in tree.open:  # not split after all
-        node.columns = None
-    return tree.best, BranchProof(tree.cutoff, root.frozen()), nodes
 
-
-class _Tree:
-    """The open nodes of a search, lowest bound first, and the best point so far. Everything is minimised in here."""
-
-    def __init__(
-        self,
-        program: Program,
-        relax: Callable[[Program], Solution | None],
-        one_hot: OneHot,
-        improve: Callable[[Floats], Floats],
-        gap: float,
-        incumbent: Floats,
-    ) -> None:
-        costs = separable_costs(program)
-        assert costs is not None
-        self.program, self.relax, self.one_hot, self.improve = program, relax, one_hot, improve
-        self.costs, self.gap = costs, gap
-        self.minimising = program.replace(c=costs[0], Q=_half(costs[1]), constant=0.0, maximize=False, convex=True)
-        self.best, self.value = incumbent, self.value_of(incumbent)
-        self.open: list[tuple[float, int, _Node]] = []
-        self.number = count()
-
-    def value_of(self, x: Floats) -> float:
-        """Return the objective of a point, without the constant."""
-        value = self.program.objective(x) - self.program.constant
-        return -value if self.program.maximize else value
-
-    @property
-    def cutoff(self) -> float:
-        """The bound at which a node needs no further look."""
-        return self.value - self.gap
-
-    def visit(self, node: _Node) -> None:
-        """Bound a node, improve the best point by its relaxation, and keep it where it has to be split."""
-        _solve_node(self.minimising, self.costs, node, self.relax, self.cutoff)
+    def visit(node: _Node) -> None:
+        nonlocal best, value
+        _solve_node(minimising, costs, node, relax, value - gap)
         if node.x is not None:
-            candidate = self.improve(node.x)
-            reached = self.value_of(candidate)
-            if reached < self.value:
-                self.best, self.value = candidate, reached
-        if node.bound < self.cutoff and node.x is not None and _choose_split(self.minimising, node, self.one_hot):
-            heapq.heappush(self.open, (node.bound, next(self.number), node))
+            candidate = improve(node.x)
+            reached = sign * (program.objective(candidate) - program.constant)
+            if reached < value:
+                best, value = candidate, reached
+        if node.bound < value - gap and node.x is not None and _choose_split(minimising, node, one_hot):
+            heapq.heappush(heap, (node.bound, next(tie), node))
 
-    def split(self) -> int:
-        """Split the node of the lowest bound, and return how many were: none where its bound has become enough."""
-        bound, _, node = heapq.heappop(self.open)
-        if bound >= self.cutoff:
-            return 0
-        assert node.columns is not None
-        for zero in halves(self.program, node.row, node.columns):
-            upper = node.upper.copy()
-            upper[zero] = 0.0
-            child = _Node(node.lower, upper, [node.multipliers[-1]], node.bound)
-            node.children.append(child)
-            self.visit(child)
-        return 1
+    visit(root)
+    while heap and nodes < MOST_NODES and perf_counter() - began < time_limit:
+        bound, _, node = heapq.heappop(heap)
+        if bound < value - gap:
+            nodes += 1
+            for child in _split(program, node):
+                visit(child)
+    for _, _, node in heap:  # not split after all
+        node.columns = None
+    return best, BranchProof(value - gap, root.frozen()), nodes
 
 
-def _half(curvature: Floats) -> sp.csc_matrix | None:
-    if not curvature.any():
-        return None
-    matrix = sp.diags_array(curvature, format="csc")
-    matrix.eliminate_zeros()
-    return matrix
+def _split(program: Program, node: _Node) -> list[_Node]:
+    """Return a node's two children."""
+    assert node.columns is not None
+    for zero in halves(program, node.row, node.columns):
+        upper = node.upper.copy()
+        upper[zero] = 0.0
+        node.children.append(_Node(node.lower, upper, [node.multipliers[-1]], node.bound))
+    return node.children
+
+
+def _minimisation(program: Program) -> tuple[tuple[Floats, Floats], Program]:
+    """Return the separable costs of a program, minimising, and the program with these."""
+    costs = separable_costs(program)
+    assert costs is not None
+    linear, curvature = costs
+    matrix = None
+    if curvature.any():
+        matrix = sp.diags_array(curvature, format="csc")
+        matrix.eliminate_zeros()
+    return costs, program.replace(c=linear, Q=matrix, constant=0.0, maximize=False, convex=True)
 
 
 def _solve_node(

@@ -10,10 +10,10 @@ import numpy as np
 from causalopt.errors import UnsupportedProblem
 from causalopt.modeling.program import Floats, Ints, Program
 from causalopt.problems.copula.data import Study
-from causalopt.problems.copula.model import Model
+from causalopt.problems.copula.model import CopulaModel
 from causalopt.problems.copula.paths import rearrangement
+from causalopt.problems.copula.paths.alternating import STARTS, local_search
 from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
-from causalopt.problems.copula.paths.local import STARTS, local_search
 from causalopt.problems.copula.paths.relaxation import relaxation, solve_continuous
 from causalopt.problems.copula.rows import Columns
 from causalopt.problems.copula.slack import Group
@@ -52,7 +52,7 @@ def obstacle(study: Study) -> str | None:
     return None
 
 
-def rearrange(model: Model, formulation: str, program: Program, options: SolveOptions) -> Solution:
+def rearrange(model: CopulaModel, formulation: str, program: Program, options: SolveOptions) -> Solution:
     """Solve by a closed form.
 
     Raises
@@ -77,9 +77,7 @@ def rearrange(model: Model, formulation: str, program: Program, options: SolveOp
     else:
         assert isinstance(study.design, MatchedPairs)
         pairs = study.design.positions
-        first_treated = study.treated[pairs[:, 0]]
-        treated = np.where(first_treated, pairs[:, 0], pairs[:, 1])
-        control = np.where(first_treated, pairs[:, 1], pairs[:, 0])
+        treated, control = pairs[study.treated[pairs]], pairs[~study.treated[pairs]]
         by_arm = {group.arm: _handed_out(group, study.slack) for group in study.groups}
         choice[treated], choice[control] = rearrangement.matched_pairs(y[treated] - y[control], by_arm[0], by_arm[1])
     x = model.point(formulation, choice)
@@ -101,24 +99,22 @@ def _handed_out(group: Group, slack: float) -> Ints:
 def _independent(columns: Columns, choice: Ints) -> Floats:
     """Solve the transportation problem of each arm; return multipliers of the program's first rows."""
     once, marginal = np.zeros(columns.n), []
-    first = 0
-    for group in columns.groups:
-        k, w = len(group.values), float(group.weights[0])
-        gain = columns.linear[first : first + k * group.size].reshape(group.size, k)
+    for group, span in columns.spans:
+        w = float(group.weights[0])
+        gain = columns.linear[span].reshape(group.size, -1)
         low, high = (np.round(b / w) for b in group.bounds(columns.slack))
         scale = float(np.abs(gain).max()) or 1.0
         picked, unit_dual, value_dual = rearrangement.transport(gain / scale, low, high)
         choice[group.members] = picked
         once[group.members] = unit_dual * scale
         marginal.append(value_dual * scale / w)
-        first += k * group.size
     return np.concatenate([once, *marginal])
 
 
 # ---- local search ----
 
 
-def alternate(model: Model, formulation: str, program: Program, options: SolveOptions) -> Solution:
+def alternate(model: CopulaModel, formulation: str, program: Program, options: SolveOptions) -> Solution:
     """Search locally from many starts, and bound the answer by the formulation's continuous relaxation.
 
     The solution is claimed to be feasible, not optimal. The multipliers of the relaxation let verification prove the
@@ -150,7 +146,7 @@ def alternate(model: Model, formulation: str, program: Program, options: SolveOp
 
 
 def _branch(
-    model: Model, program: Program, x: Floats, options: SolveOptions, seconds: float
+    model: CopulaModel, program: Program, x: Floats, options: SolveOptions, seconds: float
 ) -> tuple[Floats, BranchProof | None, int]:
     """Close the gap by branching on the units' values, over relaxations of `convex`."""
     columns = model.columns
