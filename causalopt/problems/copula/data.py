@@ -59,19 +59,7 @@ class Objective:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-    """A randomized experiment as it was observed.
-
-    Attributes
-    ----------
-    outcome : (n,) array
-    treated : (n,) bool array
-    index : pandas.Index
-        Row labels.
-    levels : list
-        The two values of the treatment.
-    design : Design
-    estimator : Estimator
-    """
+    """A randomized experiment as it was observed; `index` are its row labels, `levels` the treatment's two values."""
 
     outcome: Floats
     treated: Bools
@@ -117,15 +105,8 @@ class Experiment:
 class Study(Experiment):
     """An experiment with the values that its missing outcomes may take, and how far their marginals may differ.
 
-    Attributes
-    ----------
-    groups : tuple of Group
-        The units that lack the same outcome, with their supports and marginal targets.
-    slack : float
-    conditional : bool
-        Whether marginals are compared within strata.
-    draws, seed : int
-        Assignments simulated where the variance has no closed form.
+    It is `conditional` where marginals are compared within strata; `draws` assignments are simulated where the variance
+    has no closed form.
     """
 
     groups: tuple[Group, ...]

@@ -178,11 +178,7 @@ class Columns:
         lower, upper = self.bounds
         every, level = np.repeat(x, m), np.tile(np.arange(m), nx)
         equal = (lower == upper)[level]
-        for bound, keep, side in (
-            (upper, equal, "both"),
-            (upper, ~equal, "upper"),
-            (lower, ~equal, "lower"),
-        ):
+        for bound, keep, side in ((upper, equal, "both"), (upper, ~equal, "upper"), (lower, ~equal, "lower")):
             number = np.flatnonzero(keep)
             if len(number) == 0:
                 continue

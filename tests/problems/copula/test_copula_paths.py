@@ -229,7 +229,7 @@ def test_relaxations_need_no_vertex_and_their_multipliers_prove_the_bound(maximi
     program = co.Program.from_arrays(
         rng.normal(size=30), sp.csr_matrix(rng.uniform(size=(8, 30))), 3.0, 5.0, 0.0, 1.0, maximize=maximize
     )
-    found = relaxation.solve_continuous(program, SolveOptions())
+    found = relaxation.solve_relaxation(program, SolveOptions())
     vertex = get_backend("highs").solve(program, SolveOptions(), "simplex")
     assert found.objective == pytest.approx(vertex.objective, rel=1e-6)
     np.testing.assert_allclose(found.row_dual, vertex.row_dual, atol=1e-5)

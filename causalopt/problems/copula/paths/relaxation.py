@@ -16,11 +16,14 @@ from causalopt.verifying.claims import Solution
 LARGE_RELAXATION = 5_000
 
 
-def solve_continuous(program: Program, options: SolveOptions) -> Solution | None:
-    """Solve a program without integers; None where it fails.
+def solve_relaxation(program: Program, options: SolveOptions) -> Solution | None:
+    """Solve the continuous relaxation of a program; None where that fails.
 
     The answer is a hint, and its multipliers are checked where they are used: nothing is verified here.
     """
+    if program.integer.any():
+        integer = np.zeros(program.n_columns, dtype=bool)
+        program = program.replace(integer=integer, convex=True if program.Q is not None else None)
     vertex = program.Q is not None or program.n_columns <= LARGE_RELAXATION
     asked = options.replace(start=None, solver_options={}, crossover=vertex)
     try:
@@ -28,13 +31,6 @@ def solve_continuous(program: Program, options: SolveOptions) -> Solution | None
         return backend.solve(program, asked, backend.methods(program, asked)[0])
     except (SolverFailure, SolverNotAvailable):
         return None
-
-
-def relaxation(program: Program, options: SolveOptions) -> Solution | None:
-    """Solve the continuous relaxation of a program; None where that fails."""
-    integer = np.zeros(program.n_columns, dtype=bool)
-    relaxed = program.replace(integer=integer, convex=True if program.Q is not None else None)
-    return solve_continuous(relaxed, options)
 
 
 def relax(columns: Columns, diagonal: Floats) -> tuple[float, Floats, Floats] | None:
@@ -60,7 +56,7 @@ def relax(columns: Columns, diagonal: Floats) -> tuple[float, Floats, Floats] | 
         convex=True,
     )
     program.Q.eliminate_zeros()
-    solution = solve_continuous(program, SolveOptions())
+    solution = solve_relaxation(program, SolveOptions())
     if solution is None or solution.x is None or not np.isfinite(solution.x).all():
         return None
     x = np.clip(solution.x[:nx], 0.0, 1.0)

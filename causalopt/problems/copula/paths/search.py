@@ -14,7 +14,7 @@ from causalopt.problems.copula.model import CopulaModel
 from causalopt.problems.copula.paths import rearrangement
 from causalopt.problems.copula.paths.alternating import STARTS, local_search
 from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
-from causalopt.problems.copula.paths.relaxation import relaxation, solve_continuous
+from causalopt.problems.copula.paths.relaxation import solve_relaxation
 from causalopt.problems.copula.rows import Columns
 from causalopt.problems.copula.slack import Group
 from causalopt.solving.options import SolveOptions
@@ -122,7 +122,7 @@ def alternate(model: CopulaModel, formulation: str, program: Program, options: S
     """
     began = perf_counter()
     columns = model.columns
-    relaxed = None if formulation == "quadratic" else relaxation(program, options)
+    relaxed = None if formulation == "quadratic" else solve_relaxation(program, options)
     guides: tuple[Floats, ...] = ()
     if relaxed is not None and relaxed.x is not None:
         guides = _guides(columns, relaxed.x)
@@ -157,7 +157,7 @@ def _branch(
     value = abs(program.objective(x))
     return branch_and_bound(
         program,
-        partial(solve_continuous, options=SolveOptions(threads=options.threads)),
+        partial(solve_relaxation, options=SolveOptions(threads=options.threads)),
         OneHot(columns.unit, columns.value, model.projection.diagonal),
         x,
         improve,
