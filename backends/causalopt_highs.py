@@ -51,6 +51,7 @@ _METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "mip without presolve": {"mip_feasibility_tolerance": 1e-9, "presolve": "off"},
     "hipo": {"solver": "hipo", "ipm_optimality_tolerance": 1e-10, "run_crossover": "off"},
     "hipo tight": {"solver": "hipo", "ipm_optimality_tolerance": 1e-12, "kkt_tolerance": 1e-10, "run_crossover": "off"},
+    "hipo without crossover": {"solver": "hipo", "ipm_optimality_tolerance": 1e-9, "run_crossover": "off"},
     "active set": {"solver": "qpasm", "qp_iteration_limit": 100_000},  # it can run in circles for ever
 }
 
@@ -114,13 +115,15 @@ class HighsBackend(Backend):
         problem_class = program.problem_class
         if problem_class is ProblemClass.CONVEX_QP:
             return _QP_METHODS if has_hipo() else _QP_METHODS[2:]
-        return ("simplex", "ipx") if problem_class is ProblemClass.LP else ("mip", "mip tight", "mip without presolve")
+        if problem_class is ProblemClass.LP:
+            return ("simplex", "ipx") if options.crossover or not has_hipo() else ("hipo without crossover", "simplex")
+        return ("mip", "mip tight", "mip without presolve")
 
     def solve(self, program: Program, options: SolveOptions, method: str = "") -> Solution:
         """Solve a program; see `Backend.solve`."""
         import highspy
 
-        negated = program.maximize and program.Q is not None
+        negated = program.maximize and (program.Q is not None or method == "hipo without crossover")
         if negated:
             program = _as_minimisation(program)
         start = perf_counter()
@@ -228,8 +231,9 @@ def _interruptible(highs: Any, *, is_mip: bool) -> Iterator[list[int]]:
 
 
 def _as_minimisation(program: Program) -> Program:
-    """Negate the objective: HiPO 1.15.1 gets the off-diagonal of a maximised Hessian wrong."""
-    return program.replace(c=-program.c, Q=-program.Q, constant=-program.constant, maximize=False)
+    """Negate the objective: of a maximum HiPO 1.15.1 gets off-diagonals, and signs of multipliers, wrong."""
+    quadratic = None if program.Q is None else -program.Q
+    return program.replace(c=-program.c, Q=quadratic, constant=-program.constant, maximize=False)
 
 
 def _negated(solution: Solution) -> Solution:

@@ -55,6 +55,9 @@ class SolveOptions:
         Called with values, objective and bound of each better solution, by backends that have the ability.
     on_log : callable or None
         Called with each line of the log as it is written, by backends that have the ability.
+    crossover : bool
+        Whether the answer to a linear program must be a vertex. Without, backends may leave their interior-point method
+        where it has converged, which is faster for large programs; its multipliers prove as much.
     """
 
     time_limit: float | None = None
@@ -68,6 +71,7 @@ class SolveOptions:
     memory_limit: float | None = None
     on_incumbent: Callable[[Floats, float, float], None] | None = None
     on_log: Callable[[str], None] | None = None
+    crossover: bool = True
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and not (_is_number(self.time_limit) and self.time_limit > 0):

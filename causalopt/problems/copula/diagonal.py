@@ -25,10 +25,7 @@ GOOD_ENOUGH = 1e-8
 
 
 def tuned_diagonal(
-    matrix: Floats,
-    first: Floats,
-    relax: Callable[[Floats], tuple[float, Floats, Floats] | None],
-    incumbent: float,
+    matrix: Floats, first: Floats, relax: Callable[[Floats], tuple[float, Floats, Floats] | None], incumbent: float
 ) -> Floats:
     """Return a diagonal D with D - M positive semidefinite whose relaxation is as tight as can be.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from causalopt.errors import DataError
+from causalopt.problems.copula.data import Study
 from causalopt.problems.copula.result import CopulaResult
+from causalopt.problems.copula.slack import validity_probability
 from causalopt.solving.answer import explains
 from causalopt.solving.explain import Words, explanation
 from causalopt.solving.words import plural
@@ -12,12 +14,12 @@ from causalopt.solving.words import plural
 @explains(CopulaResult)
 def words(result: CopulaResult) -> str:
     """Return what a worst-case variance says of itself."""
-    problem = result.problem
-    treated = int(problem.treated.sum())
+    study = result.problem.study
+    treated = int(study.treated.sum())
     solved = (
-        f"Of every way to fill in the missing outcome of {plural(len(problem.outcome), 'unit')} ({treated:,} "
-        f"treated), one was sought under which the estimator ({problem.estimator}) varies most under the "
-        f"design ({problem.design})."
+        f"Of every way to fill in the missing outcome of {plural(len(study), 'unit')} ({treated:,} "
+        f"treated), one was sought under which the estimator ({study.estimator}) varies most under the "
+        f"design ({study.design})."
     )
     answer = (
         f"The estimate is {result.estimate:.6g}. Its largest variance is {result.variance:.6g}, a standard error of "
@@ -29,23 +31,24 @@ def words(result: CopulaResult) -> str:
             if result.bound is not None
             else " Nothing says how much larger the variance could be."
         )
-    if not problem.objective.exact:
-        answer += f" The covariance of the design was simulated from {problem.objective.draws:,} assignments."
-    smallest = problem.smallest_slack
-    where = "that is the smallest feasible" if problem.slack <= smallest else f"the smallest feasible is {smallest:.6g}"
+    if not study.objective.exact:
+        answer += f" The covariance of the design was simulated from {study.objective.draws:,} assignments."
+    smallest = study.smallest_slack
+    where = "that is the smallest feasible" if study.slack <= smallest else f"the smallest feasible is {smallest:.6g}"
     binds = (
-        f"What binds is the slack of {problem.slack:.6g} ({where}): by how much the imputed outcomes of an arm may be "
+        f"What binds is the slack of {study.slack:.6g} ({where}): by how much the imputed outcomes of an arm may be "
         "distributed otherwise than its observed ones. A larger slack can only raise the variance."
     )
     silent = (
         "What it does not say: what the missing outcomes are, which nobody knows; or how much of the variance they "
-        f"cause. The true outcomes satisfy the constraints with probability at least {_probability(result)}."
+        f"cause. The true outcomes satisfy the constraints with probability at least {_probability(study)}."
     )
     return explanation(result, Words(solved, (answer,), (binds,), silent))
 
 
-def _probability(result: CopulaResult) -> str:
+def _probability(study: Study) -> str:
     try:
-        return f"{result.problem.validity_probability():.3g} (a bound of use for large experiments only)"
+        least = validity_probability(study.design, study.slack, len(study))
+        return f"{least:.3g} (a bound of use for large experiments only)"
     except DataError:  # no bound is known for the design
         return "0: no bound is known for this design"

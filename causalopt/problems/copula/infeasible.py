@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import InfeasibleError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats
 from causalopt.problems.copula.slack import Group
-
-if TYPE_CHECKING:
-    from causalopt.problems.copula.problem import CopulaProblem
-
 
 #: What the columns of the explanation say.
 LEGEND = {
@@ -24,7 +22,7 @@ LEGEND = {
 }
 
 
-def slack_table(problem: CopulaProblem, slack: float) -> pd.DataFrame:
+def slack_table(groups: Sequence[Group], slack: float) -> pd.DataFrame:
     """Return, by arm and stratum, the smallest slack and the value that needs it.
 
     Columns: `missing outcome of arm` and `stratum`; `units` whose outcome is imputed; `smallest slack` of this arm and
@@ -33,8 +31,8 @@ def slack_table(problem: CopulaProblem, slack: float) -> pd.DataFrame:
     have (`gets`); where units weigh differently, both are sums of weights.
     """
     rows = []
-    for group in problem.groups:
-        least, choice = group.smallest_slack()
+    for group in groups:
+        least, choice = group.smallest_slack
         wanted, found = _counts(group, choice)
         worst = int(np.abs(wanted - found).argmax())
         blocks = least > slack * (1 + 1e-9) + 1e-12
@@ -54,24 +52,24 @@ def _counts(group: Group, choice: Any) -> tuple[Floats, Floats]:
     return group.target, np.asarray(given, dtype=float)
 
 
-def too_small(problem: CopulaProblem, slack: float) -> InfeasibleError:
+def too_small(groups: Sequence[Group], slack: float) -> InfeasibleError:
     """Return the error for a slack below the smallest feasible one.
 
     It costs no more than the smallest slack itself: counting, or a small integer program for each arm and stratum whose
     units weigh differently.
     """
-    table = slack_table(problem, slack)
+    table = slack_table(groups, slack)
     least = float(table["smallest slack"].max())
     row = table.loc[table["smallest slack"].idxmax()]
     where = f"outcome {row['missing outcome of arm']}" + ("" if row["stratum"] is None else f" in {row['stratum']!r}")
     why = (
         f" The {row['units']:,} units that lack {where} decide: the value {row['value']:.6g} should have "
         f"{row['wants']:.4g} of them and can have {row['gets']:.4g}."
-        if problem.groups[int(table["smallest slack"].idxmax())].equal
+        if groups[int(table["smallest slack"].idxmax())].equal
         else f" The {row['units']:,} units that lack {where} decide, at the value {row['value']:.6g}."
     )
     return InfeasibleError(
         f"No imputation keeps the marginals within a slack of {slack:g}: the smallest feasible slack is "
-        f"{least:.10g}.{why} Use slack='smallest', or a number of at least that.",
+        f"{least:.10g}.{why} Use {argument('slack', 'smallest')}, or a number of at least that.",
         table,
     )

@@ -8,43 +8,38 @@ experiments, Annals of Statistics 42:850-871; cited as [AGL].
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import DataError, InfeasibleError, UnsupportedProblem
-from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
-from causalopt.problems.copula.data import (
-    Objective,
-    make_groups,
-    make_objective,
-    read_strata,
-    read_study,
-    refuse_labels,
-)
-from causalopt.problems.copula.diagonal import tuned_diagonal
-from causalopt.problems.copula.paths import search as copula_paths
-from causalopt.problems.copula.products import Products
+from causalopt import modeling
+from causalopt.errors import DataError, InfeasibleError
+from causalopt.messages import argument
+from causalopt.modeling.program import Floats, Ints, Program
+from causalopt.problems.copula.data import Experiment, Study
+from causalopt.problems.copula.infeasible import too_small
+from causalopt.problems.copula.model import FORMULATIONS, CopulaModel
+from causalopt.problems.copula.paths.alternating import local_search
+from causalopt.problems.copula.paths.search import alternate, obstacle, rearrange
 from causalopt.problems.copula.result import CopulaResult
-from causalopt.problems.copula.rows import Columns, Projection, connected, predicted_size, project, scaled_diagonal
-from causalopt.problems.copula.slack import theory_slack, validity_probability
+from causalopt.problems.copula.rows import connected
+from causalopt.problems.copula.slack import validity_probability
+from causalopt.solving.backend import installed_backends
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
-from causalopt.study.designs.design import LARGEST_COVARIANCE, Design
+from causalopt.solving.tangents import can_approximate
+from causalopt.study.designs.design import Design
 from causalopt.study.designs.estimators import Estimator, as_estimator
 from causalopt.study.designs.simulated import SIMULATION_DRAWS
 from causalopt.study.reading import require_position, row_position
 from causalopt.verifying.claims import Solution
 
-#: The diagonal of `convex` is tuned for problems of at most this many units.
-MOST_TUNED = 150
 
-
-class CopulaProblem(Problem):
+class CopulaProblem(CopulaModel, Problem):
     """Impute the missing potential outcomes so that the variance of an estimator is as large as the data allow.
 
     Each unit's missing outcome is one value of a support: X_ik = 1 where unit i takes value k. With a_i the factor of
@@ -102,15 +97,7 @@ class CopulaProblem(Problem):
     ('rearrangement', 3.5556)
     """
 
-    _formulations: Mapping[str, Formulation] = {
-        "rlt": Formulation(ProblemClass.MILP, True, "products linked by sum_l y_kl = X_k; Sherali and Adams (1990)"),
-        "convex": Formulation(
-            ProblemClass.CONVEX_MIQP, True, "a' Sigma a = a'Da - a'(D - Sigma)a with a'Da linear in X", tangents=True
-        ),
-        "mccormick": Formulation(ProblemClass.MILP, True, "[COP] section 4.2: three inequalities a product"),
-        "rlt-dense": Formulation(ProblemClass.MILP, True, "as rlt, products of all pairs, marginal rows multiplied"),
-        "quadratic": Formulation(ProblemClass.NONCONVEX_MIQP, True, "[COP] section 4.1, as written"),
-    }
+    _formulations: Mapping[str, Formulation] = FORMULATIONS
 
     def __init__(
         self,
@@ -131,30 +118,34 @@ class CopulaProblem(Problem):
         began = perf_counter()
         if not isinstance(design, Design):
             raise DataError(
-                f"design is {type(design).__name__}; give one of causalopt's designs, such as CompleteRandomization(n)."
+                f"{argument('design')} is {type(design).__name__}; give one of causalopt's designs, such as "
+                "CompleteRandomization(n)."
             )
-        self.outcome, self.treated, self._index, self.levels = read_study(outcome, treatment, treated)
-        self.design = design
-        self.estimator = as_estimator(estimator, covariates, predictions)
-        self.draws, self.seed = draws, seed
-        refuse_labels(outcome, design, self.estimator)
-        design.units(len(self.outcome))
-        design.refuse(self.treated)
-        codes, strata_levels = read_strata(strata, self._index)
-        self.conditional = strata is not None
-        self.residual = self.estimator.residuals(self.outcome, self.treated)
-        self.groups = make_groups(self.residual, self.treated, design, self.estimator, codes, strata_levels, support)
-        self.slack = self._read_slack(slack)
-        self._projection: Projection | None = None
-        self._products: dict[str, Products] = {}
+        chosen = as_estimator(estimator, covariates, predictions)
+        experiment = Experiment.read(outcome, treatment, design, chosen, treated)
+        self._take(Study.of(experiment, slack=slack, strata=strata, support=support, draws=draws, seed=seed))
         self.data_seconds = perf_counter() - began
+
+    @classmethod
+    def _of(cls, study: Study) -> Self:
+        """Make the problem of a study that was read before."""
+        problem = cls.__new__(cls)
+        problem._take(study)
+        return problem
+
+    def _take(self, study: Study) -> None:
+        self.study = study
+        self.outcome, self.treated, self.levels = study.outcome, study.treated, study.levels
+        self.design, self.estimator, self.residual = study.design, study.estimator, study.residual
+        self.groups, self.slack, self.conditional = study.groups, study.slack, study.conditional
+        self.draws, self.seed = study.draws, study.seed
 
     # ---- slack ----
 
-    @cached_property
+    @property
     def smallest_slack(self) -> float:
         """The smallest slack that is feasible."""
-        return max(group.smallest_slack()[0] for group in self.groups)
+        return self.study.smallest_slack
 
     def validity_probability(self, delta: float = 0.0) -> float:
         """Return a lower bound on the probability that the true outcomes satisfy the constraints at this slack.
@@ -168,68 +159,11 @@ class CopulaProblem(Problem):
         """
         return validity_probability(self.design, self.slack, len(self.outcome), delta=delta)
 
-    def _read_slack(self, slack: float | str | None) -> float:
-        if slack is None or slack == "smallest":
-            return self.smallest_slack
-        if slack == "theory":
-            return max(theory_slack(self.design, len(self.outcome)), self.smallest_slack)
-        if isinstance(slack, str | bool) or not (isinstance(slack, int | float | np.number) and 0 <= slack < np.inf):
-            raise DataError(f"slack is {slack!r}; it must be zero, a positive number, 'smallest' or 'theory'.")
-        if not all(group.feasible(float(slack)) for group in self.groups):
-            raise self._too_small(float(slack))
-        return float(slack)
-
-    def _too_small(self, slack: float) -> InfeasibleError:
-        from causalopt.problems.copula.infeasible import too_small
-
-        return too_small(self, slack)
-
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error that names the smallest slack."""
-        return self._too_small(self.slack)
+        return too_small(self.groups, self.slack)
 
     # ---- model ----
-
-    @cached_property
-    def objective(self) -> Objective:
-        """The variance as a function of the missing outcomes."""
-        return make_objective(self.residual, self.treated, self.design, self.estimator, self.draws, self.seed)
-
-    @cached_property
-    def columns(self) -> Columns:
-        """The one-hot columns."""
-        self._refuse_hopeless()
-        return Columns(self.groups, self.slack, self.objective)
-
-    def _refuse_hopeless(self) -> None:
-        n = len(self.outcome)
-        smallest = predicted_size(self.groups, "convex", np.empty((0, 2), dtype=np.int64), 1)
-        if n > LARGEST_COVARIANCE or not smallest.fits:
-            raise UnsupportedProblem(
-                f"No formulation fits {n:,} units: even 'convex' would have at least {smallest}. Give a coarser "
-                "support= (such as quantiles), or use causal_bootstrap with method='isotone', 'sampling' or "
-                "'conservative'."
-            )
-
-    def sizes(self) -> pd.DataFrame:
-        """Return the predicted size of each formulation, and whether it would be built."""
-        self._refuse_hopeless()
-        rows = {name: self.columns.predict(name, self._rank if name == "convex" else 0) for name in self._formulations}
-        return pd.DataFrame(
-            {
-                name: {"columns": s.columns, "rows": s.rows, "nonzeros": s.nonzeros, "fits": s.fits}
-                for name, s in rows.items()
-            }
-        ).T.rename_axis("formulation")
-
-    @cached_property
-    def _rank(self) -> int:
-        """Rank of D - M for the scaled diagonal: how many squares `convex` has, unless the diagonal is tuned."""
-        m = self.objective.matrix
-        values = np.concatenate(
-            [np.linalg.eigvalsh((np.diag(scaled_diagonal(m)) - m)[np.ix_(part, part)]) for part in connected(m)]
-        )
-        return int((values > 1e-11 * max(float(np.abs(m).max()), 1e-300)).sum())
 
     def formulation_name(self, name: str | None) -> str:
         """Return the name of a formulation that exists; None stands for the one that suits this design.
@@ -242,105 +176,7 @@ class CopulaProblem(Problem):
         return "rlt" if all(len(part) <= 2 for part in connected(self.objective.matrix)) else "convex"
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.components import ArrayConstraint, ArrayVar
-
-        columns = self.columns
-        size = columns.predict(formulation, self._rank if formulation == "convex" else 0)
-        if not size.fits:
-            table = self.sizes()
-            fitting = [f"{name!r} ({table.loc[name, 'columns']:,} columns)" for name in table.index[table["fits"]]]
-            raise UnsupportedProblem(
-                f"The formulation {formulation!r} of {columns.n:,} units would have {size}: too large to build. "
-                f"Formulations that fit: {', '.join(fitting) or 'none; give a coarser support='}."
-            )
-        lower, upper = columns.bounds
-        block.choice = ArrayVar(0.0, 1.0, integer=True, n=columns.count)
-        block.once = ArrayConstraint(block.choice, columns.once, 1.0, 1.0)
-        block.marginals = ArrayConstraint(block.choice, columns.marginals, lower, upper)
-        cost = getattr(self, f"_{formulation.replace('-', '_')}")(block, ArrayVar, ArrayConstraint)
-        return {"constant": self.objective.constant} | cost, pyo.maximize
-
-    def _with_products(self, block: Any, formulation: str, pairs: Ints, variable: Any) -> tuple[dict[str, Any], Any]:
-        columns = self.columns
-        products = self._products.setdefault(formulation, columns.products(pairs))
-        if len(products) == 0:
-            return {"x": block.choice, "linear": columns.linear}, None
-        block.product = variable(0.0, 1.0, n=len(products))
-        linear = np.concatenate([columns.linear, columns.product_cost(products)])
-        return {"x": (block.choice, block.product), "linear": linear}, products
-
-    def _mccormick(self, block: Any, variable: Any, constraint: Any) -> dict[str, Any]:
-        cost, products = self._with_products(block, "mccormick", self.columns.pairs, variable)
-        if products is not None:
-            matrix, upper = products.mccormick_rows(self.columns.count)
-            block.mccormick = constraint((block.choice, block.product), matrix, -np.inf, upper)
-        return cost
-
-    def _rlt(self, block: Any, variable: Any, constraint: Any) -> dict[str, Any]:
-        cost, products = self._with_products(block, "rlt", self.columns.pairs, variable)
-        if products is not None:
-            matrix = products.linking_rows(self.columns.count)
-            block.links = constraint((block.choice, block.product), matrix, 0.0, 0.0)
-        return cost
-
-    def _rlt_dense(self, block: Any, variable: Any, constraint: Any) -> dict[str, Any]:
-        cost, products = self._with_products(block, "rlt-dense", self.columns.all_pairs, variable)
-        both = (block.choice, block.product)
-        block.links = constraint(both, products.linking_rows(self.columns.count), 0.0, 0.0)
-        block.multiplied = constraint(both, *self.columns.multiplied_marginals(products))
-        return cost
-
-    def _convex(self, block: Any, variable: Any, constraint: Any) -> dict[str, Any]:
-        import scipy.sparse as sp
-
-        columns, projection = self.columns, self.projection
-        spread = projection.diagonal - np.diag(self.objective.matrix)
-        linear = columns.linear + spread[columns.unit] * columns.value**2
-        rank = projection.rows.shape[0]
-        constant = self.objective.constant + projection.constant
-        if rank == 0:
-            return {"x": block.choice, "linear": linear, "constant": constant}
-        block.projection = variable(projection.lower - 1e-6, projection.upper + 1e-6)
-        both = (block.choice, block.projection)
-        block.projections = constraint(both, sp.hstack([projection.rows, -sp.eye(rank)]), 0.0, 0.0)
-        curvature = np.append(np.zeros(columns.count), np.full(rank, -2.0 * projection.scale))
-        linear = np.append(linear, np.zeros(rank))
-        return {"x": both, "linear": linear, "quadratic": curvature, "convex": None, "constant": constant}
-
-    def _quadratic(self, block: Any, variable: Any, constraint: Any) -> dict[str, Any]:
-        import scipy.sparse as sp
-
-        columns = self.columns
-        cost: dict[str, Any] = {"x": block.choice, "linear": columns.linear}
-        products = columns.products(columns.pairs)
-        if len(products):
-            entries = (columns.product_cost(products), (products.first, products.second))
-            half = sp.csc_matrix(entries, shape=(columns.count, columns.count))
-            cost["quadratic"] = half + half.T
-        return cost
-
-    @property
-    def projection(self) -> Projection:
-        """The concave part of `convex`. Its diagonal is tuned where D - M would have a high rank.
-
-        Tuning solves up to forty small relaxations, once.
-        """
-        if self._projection is None:
-            columns = self.columns
-            first = scaled_diagonal(self.objective.matrix)
-            if 2 * self._rank > columns.n and columns.n <= MOST_TUNED:
-                relax = partial(copula_paths.relax, columns)
-                incumbent = self.objective.value(columns.missing(self.heuristic))
-                first = tuned_diagonal(self.objective.matrix, first, relax, incumbent)
-            self._projection = project(columns, first)
-        return self._projection
-
-    @cached_property
-    def heuristic(self) -> Ints:
-        """A good imputation by local search from a fixed seed: each unit's value number."""
-        return self.local_search(SolveOptions())
+        return self._write(block, formulation), modeling.pyo.maximize
 
     def local_search(self, options: SolveOptions, guides: tuple[Floats, ...] = ()) -> Ints:
         """Return a good imputation by `alternating`: each unit's value number.
@@ -352,29 +188,7 @@ class CopulaProblem(Problem):
         guides : tuple of arrays
             Points to start from, beside random ones.
         """
-        try:
-            return copula_paths.local_search(self.columns, options, guides)
-        except InfeasibleError:
-            raise self._too_small(self.slack) from None
-
-    def point(self, formulation: str, choice: Ints) -> Floats:
-        """Return the solution of a formulation's program in which unit i takes its value number choice[i].
-
-        Parameters
-        ----------
-        formulation : str
-            One of `formulations`.
-        choice : (n,) int array
-            The number of the value that each unit takes.
-        """
-        columns = self.columns
-        x = columns.one_hot(choice)
-        if formulation == "convex":
-            return np.append(x, self.projection.rows @ x)
-        if formulation == "quadratic":
-            return x
-        products = self._products[formulation]
-        return np.append(x, x[products.first] * x[products.second])
+        return local_search(self.columns, options, guides)
 
     def index(self, label: Any, value: float) -> int:
         """Return the position in the model's `choice` of a row label taking a value of its support.
@@ -391,7 +205,7 @@ class CopulaProblem(Problem):
         DataError
             Where the unit's missing outcome cannot take the value.
         """
-        i = row_position(self._index, label)
+        i = row_position(self.study.index, label)
         columns = self.columns
         own = columns.value[columns.start[i] : columns.start[i] + columns.size[i]] + self.objective.shift
         found = np.flatnonzero(np.isclose(own, value, rtol=1e-12, atol=0))
@@ -414,33 +228,29 @@ class CopulaProblem(Problem):
         """
         columns = self.columns
         require_position(position, len(columns.unit), "choice")
-        return self._index[columns.unit[position]], float(columns.value[position] + self.objective.shift)
+        return self.study.index[columns.unit[position]], float(columns.value[position] + self.objective.shift)
 
     # ---- fast paths ----
 
     def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return `rearrangement` where a closed form applies."""
-        if copula_paths.obstacle(self) is not None:
+        if obstacle(self.study) is not None:
             return {}
-        return {"rearrangement": partial(copula_paths.rearrange, self, formulation)}
+        return {"rearrangement": partial(rearrange, self, formulation)}
 
     def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
         """Return `alternating`, a heuristic with a bound, and `rearrangement`, which may refuse."""
         return {
-            "alternating": partial(copula_paths.alternate, self, formulation),
-            "rearrangement": partial(copula_paths.rearrange, self, formulation),
+            "alternating": partial(alternate, self, formulation),
+            "rearrangement": partial(rearrange, self, formulation),
         }
 
     def solvers(self, formulation: str | None = None) -> pd.DataFrame:
         """Return what can solve the problem here; solvers of MILPs take `convex` by tangents."""
-        from causalopt.modeling.compile import compile_model
-        from causalopt.solving.backend import installed_backends
-        from causalopt.solving.tangents import can_approximate
-
         table = super().solvers(formulation)
         name = self.formulation_name(formulation)
         if self.by_tangents(name):
-            program = compile_model(self.build(name))
+            program = modeling.compile_model(self.build(name))
             for backend in installed_backends():
                 if program.problem_class not in backend.classes and can_approximate(program, backend):
                     table.loc[backend.name] = [True, "by tangents"]

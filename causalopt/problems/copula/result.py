@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import VerificationError
 from causalopt.modeling.program import Floats, Ints
+from causalopt.problems.copula.data import Experiment, Study
+from causalopt.problems.copula.model import CopulaModel
 from causalopt.solving.result import Result
 from causalopt.study.estimates import Estimate, normal_estimate
-
-if TYPE_CHECKING:
-    from causalopt.problems.copula.problem import CopulaProblem
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -33,13 +32,13 @@ class CopulaResult(Result):
         The estimated effect.
     """
 
-    problem: CopulaProblem
+    problem: CopulaModel
     imputed: pd.DataFrame
     variance: float
     estimate: float
 
     @classmethod
-    def of(cls, problem: CopulaProblem, result: Result, choice: Ints) -> CopulaResult:
+    def of(cls, problem: CopulaModel, result: Result, choice: Ints) -> CopulaResult:
         """Make the result of an imputation: unit i takes its value number choice[i].
 
         Parameters
@@ -56,32 +55,12 @@ class CopulaResult(Result):
         VerificationError
             Where the imputed outcomes do not have the variance that was claimed.
         """
+        study = problem.study
         missing = problem.columns.missing(choice)
-        variance = problem.objective.value(missing)
-        if result.objective is not None:
-            # A variance that cancels to nearly nothing is known to the rounding of its terms.
-            terms = float(np.diag(problem.objective.matrix) @ (missing - problem.objective.shift) ** 2)
-            scale = max(abs(variance), 1e-3 * terms, 1e-300)
-            if abs(result.objective - variance) > 1e-5 * scale:
-                raise VerificationError(
-                    f"{result.solver} reports a variance of {result.objective:.10g}, but the outcomes it imputes have "
-                    f"{variance:.10g}. Try another solver or formulation.",
-                    str(result.status),
-                    result.verification,
-                )
-        y1, y0 = complete(problem, missing)
-        z = problem.treated
-        imputed = pd.DataFrame(
-            {"treated": z, "outcome 1": y1, "outcome 0": y0, "imputed": np.where(z, 0, 1)}, index=problem._index
-        )
-        p = problem.design.probabilities(len(z))
-        return cls(
-            **result.fields(),
-            problem=problem,
-            imputed=imputed,
-            variance=variance,
-            estimate=problem.estimator.estimate(problem.outcome, z, p),
-        )
+        variance = study.objective.value(missing)
+        _check(result, study, missing, variance)
+        imputed = imputed_frame(study, *complete(study, missing))
+        return cls(**result.fields(), problem=problem, imputed=imputed, variance=variance, estimate=study.estimate)
 
     @property
     def standard_error(self) -> float:
@@ -108,7 +87,7 @@ class CopulaResult(Result):
         what = "worst-case variance" if self.is_optimal else "bound on the worst-case variance"
         if not self.is_optimal and not np.isfinite(self.variance_bound):
             what = "variance of the worst copula found, with nothing to say how far the worst is"
-        return normal_estimate(self.estimate, variance, level, f"{self.problem.estimator}; {what}")
+        return normal_estimate(self.estimate, variance, level, f"{self.problem.study.estimator}; {what}")
 
     def copula(self) -> pd.DataFrame:
         """Return how often each pair of outcomes (rows: outcome 0, columns: outcome 1) occurs among the units."""
@@ -116,23 +95,46 @@ class CopulaResult(Result):
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the variance first."""
-        problem = self.problem
+        study = self.problem.study
         own = {
-            "design": str(problem.design),
-            "estimator": str(problem.estimator),
-            "units": f"{len(problem.outcome):,}, of which {int(problem.treated.sum()):,} treated",
-            "slack": f"{problem.slack:.6g} (smallest feasible {problem.smallest_slack:.6g})",
+            "design": str(study.design),
+            "estimator": str(study.estimator),
+            "units": f"{len(study):,}, of which {int(study.treated.sum()):,} treated",
+            "slack": f"{study.slack:.6g} (smallest feasible {study.smallest_slack:.6g})",
             "estimate": f"{self.estimate:.6g}",
             "largest variance": f"{self.variance:.6g} (standard error {self.standard_error:.6g})",
         }
-        if not problem.objective.exact:
-            own["covariance"] = f"simulated from {problem.objective.draws:,} assignments"
+        if not study.objective.exact:
+            own["covariance"] = f"simulated from {study.objective.draws:,} assignments"
         return own | super().facts()
 
 
-def complete(problem: CopulaProblem, missing: Floats) -> tuple[Floats, Floats]:
+def _check(result: Result, study: Study, missing: Floats, variance: float) -> None:
+    if result.objective is None:
+        return
+    # A variance that cancels to nearly nothing is known to the rounding of its terms.
+    terms = float(np.diag(study.objective.matrix) @ (missing - study.objective.shift) ** 2)
+    scale = max(abs(variance), 1e-3 * terms, 1e-300)
+    if abs(result.objective - variance) > 1e-5 * scale:
+        raise VerificationError(
+            f"{result.solver} reports a variance of {result.objective:.10g}, but the outcomes it imputes have "
+            f"{variance:.10g}. Try another solver or formulation.",
+            str(result.status),
+            result.verification,
+        )
+
+
+def complete(experiment: Experiment, missing: Floats) -> tuple[Floats, Floats]:
     """Return both potential outcomes, given the imputed missing ones (residuals, where outcomes are predicted)."""
-    z = problem.treated
-    predicted: Any = problem.estimator.prediction(len(z))
+    z = experiment.treated
+    predicted: Any = experiment.estimator.prediction(len(z))
     whole = missing if predicted is None else missing + np.where(z, predicted[1], predicted[0])
-    return np.where(z, problem.outcome, whole), np.where(z, whole, problem.outcome)
+    return np.where(z, experiment.outcome, whole), np.where(z, whole, experiment.outcome)
+
+
+def imputed_frame(experiment: Experiment, y1: Floats, y0: Floats) -> pd.DataFrame:
+    """Return both potential outcomes by row label, and which of them is imputed."""
+    z = experiment.treated
+    return pd.DataFrame(
+        {"treated": z, "outcome 1": y1, "outcome 0": y0, "imputed": np.where(z, 0, 1)}, index=experiment.index
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -74,12 +75,15 @@ class Columns:
     def start(self) -> Ints:
         """First column of each unit."""
         start = np.empty(self.n, dtype=np.int64)
-        first = 0
-        for group in self.groups:
-            k = len(group.values)
-            start[group.members] = first + k * np.arange(group.size)
-            first += k * group.size
+        for group, span in self.spans:
+            start[group.members] = np.arange(span.start, span.stop, len(group.values))
         return start
+
+    @cached_property
+    def spans(self) -> list[tuple[Group, slice]]:
+        """Each group with its columns."""
+        ends = np.cumsum([0] + [group.size * len(group.values) for group in self.groups]).tolist()
+        return [(group, slice(*span)) for group, span in zip(self.groups, itertools.pairwise(ends), strict=True)]
 
     @property
     def n(self) -> int:
@@ -174,11 +178,7 @@ class Columns:
         lower, upper = self.bounds
         every, level = np.repeat(x, m), np.tile(np.arange(m), nx)
         equal = (lower == upper)[level]
-        for bound, keep, side in (
-            (upper, equal, "both"),
-            (upper, ~equal, "upper"),
-            (lower, ~equal, "lower"),
-        ):
+        for bound, keep, side in ((upper, equal, "both"), (upper, ~equal, "upper"), (lower, ~equal, "lower")):
             number = np.flatnonzero(keep)
             if len(number) == 0:
                 continue
@@ -191,6 +191,10 @@ class Columns:
             high.append(np.full(len(number), np.inf if side == "lower" else 0.0))
         return sp.vstack(parts, format="csr"), np.concatenate(low), np.concatenate(high)
 
+    def by_unit(self, values: Floats) -> Floats:
+        """Add up values of columns by unit."""
+        return np.asarray(np.bincount(self.unit, weights=values, minlength=self.n), dtype=float)
+
     def one_hot(self, choice: Ints) -> Floats:
         """Return X where unit i takes its value number choice[i]."""
         x = np.zeros(self.count)
@@ -200,20 +204,13 @@ class Columns:
     def chosen(self, x: Floats) -> Ints:
         """Return each unit's value number from X."""
         choice = np.empty(self.n, dtype=np.int64)
-        first = 0
-        for group in self.groups:
-            k = len(group.values)
-            choice[group.members] = x[first : first + k * group.size].reshape(group.size, k).argmax(axis=1)
-            first += k * group.size
+        for group, span in self.spans:
+            choice[group.members] = x[span].reshape(group.size, -1).argmax(axis=1)
         return choice
 
     def missing(self, choice: Ints) -> Floats:
         """Return the imputed missing outcome of each unit."""
         return np.asarray(self.value[self.start + choice] + self.objective.shift)
-
-    def predict(self, formulation: str, rank: int = 0) -> Size:
-        """Return the size of a formulation before it is built."""
-        return predicted_size(self.groups, formulation, self.pairs, rank)
 
 
 def predicted_size(groups: Sequence[Group], formulation: str, pairs: Ints | None, rank: int = 0) -> Size:
@@ -317,13 +314,10 @@ def project(columns: Columns, diagonal: Floats) -> Projection:
     dense = dense[np.abs(dense).max(axis=1, initial=0.0) > SMALLEST_PROJECTION * PROJECTION_UNIT]
     dense[np.abs(dense) < SMALLEST_COEFFICIENT * PROJECTION_UNIT] = 0.0
     low, high = np.zeros(len(dense)), np.zeros(len(dense))
-    first = 0
-    for group in columns.groups:
-        k = len(group.values)
-        block = dense[:, first : first + k * group.size].reshape(len(dense), group.size, k)
+    for group, span in columns.spans:
+        block = dense[:, span].reshape(len(dense), group.size, len(group.values))
         low += block.min(axis=2).sum(axis=1)
         high += block.max(axis=2).sum(axis=1)
-        first += k * group.size
     varies = high - low > SMALLEST_COEFFICIENT * PROJECTION_UNIT
     constant = -scale * float(((low + high)[~varies] ** 2).sum()) / 4
     return Projection(diagonal, sp.csr_matrix(dense[varies]), scale, low[varies], high[varies], constant)

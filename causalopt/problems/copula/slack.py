@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from causalopt.errors import DataError, SolverFailure
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Ints, Program
+from causalopt.solving.attempts import solve_program
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.options import SolveOptions
 from causalopt.study.designs.design import Bernoulli, CompleteRandomization, Design
 from causalopt.study.designs.grouped import Cluster, MatchedPairs, Stratified
 from causalopt.study.designs.simulated import Rerandomized
@@ -76,8 +82,9 @@ class Group:
         room = 1e-9 * max(total, 1.0)
         return bool((low <= high).all() and low.sum() <= total + room and high.sum() >= total - room)
 
+    @cached_property
     def smallest_slack(self) -> tuple[float, Ints]:
-        """Return the smallest slack that is feasible, and the count of each value (or the choices) that needs it.
+        """The smallest slack that is feasible, and the count of each value (or the choices) that needs it.
 
         Equal weights: whole counts m_k of sum r that minimise max_k |target_k / w - m_k|; with targets that sum to r
         these are the integer parts, plus one for the largest remainders. Unequal weights: a small MILP.
@@ -131,12 +138,6 @@ def counts_within(wanted: Floats, total: int, deviation: float) -> Ints:
 
 def _smallest_by_milp(group: Group) -> tuple[float, Ints]:
     """Minimise the slack over the imputations of a group whose units weigh differently."""
-    import scipy.sparse as sp
-
-    from causalopt.solving.attempts import solve_program
-    from causalopt.solving.choice import choose_backend
-    from causalopt.solving.options import SolveOptions
-
     classes, member = np.unique(group.weights, return_inverse=True)
     sizes = np.bincount(member).astype(float)
     k, c = len(group.values), len(classes)
@@ -158,7 +159,9 @@ def _smallest_by_milp(group: Group) -> tuple[float, Ints]:
     backend, reason = choose_backend(program, "auto")
     result = solve_program(program, backend, SolveOptions(time_limit=60.0), reason=reason)
     if result.x is None:
-        raise SolverFailure(f"The smallest slack was not found ({result.status}); give slack= a number.")
+        raise SolverFailure(
+            f"The smallest slack was not found ({result.status}); give {argument('slack', assigned=True)} a number."
+        )
     counts = np.round(result.x[:-1]).astype(np.int64).reshape(c, k)
     slack = float(np.abs(target - classes @ counts / group.unit).max())
     choice = np.empty(group.size, dtype=np.int64)
@@ -209,7 +212,7 @@ def validity_probability(design: Design, slack: float, n: int | None = None, *, 
     0.9999
     """
     if not (slack >= 0 and delta >= 0):
-        raise DataError(f"slack and delta must be zero or positive; they are {slack} and {delta}.")
+        raise DataError(f"{argument('slack')} and delta must be zero or positive; they are {slack} and {delta}.")
     size = design.units(n)
     if isinstance(design, Rerandomized):
         failing = 1.0 - validity_probability(design.base, slack, size, delta=delta)

@@ -342,6 +342,19 @@ def test_the_model_can_be_extended():
         problem.index("b", 77.0)
 
 
+@pytest.mark.parametrize("formulation", ["rlt", "convex", "mccormick", "rlt-dense", "quadratic"])
+def test_the_point_of_an_imputation_needs_no_model(formulation):
+    y, z = np.arange(8.0) ** 2, np.arange(8) % 2
+    problem = co.CopulaProblem(y, z, co.CompleteRandomization(4))
+    choice = problem.heuristic
+    x = problem.point(formulation, choice)  # nothing was built before
+    program = co.compile_model(problem.build(formulation))
+    assert x.shape == (program.n_columns,)
+    rows = program.A @ x
+    assert (rows >= program.row_lower - 1e-9).all() and (rows <= program.row_upper + 1e-9).all()
+    assert program.objective(x) == pytest.approx(problem.objective.value(problem.columns.missing(choice)))
+
+
 def test_problem_lists_formulations_sizes_and_solvers():
     problem = co.CopulaProblem(np.arange(8.0), np.arange(8) % 2, co.CompleteRandomization(4))
     assert list(problem.formulations.index) == ["rlt", "convex", "mccormick", "rlt-dense", "quadratic"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import causalopt as co
 from causalopt.problems.copula.diagonal import _centre, tuned_diagonal
-from causalopt.problems.copula.paths import alternating, rearrangement
+from causalopt.problems.copula.paths import alternating, rearrangement, relaxation
 from causalopt.problems.copula.paths.branching import OneHot, branch_and_bound
 from causalopt.problems.copula.rows import factor, scaled_diagonal
 from causalopt.solving.backend import Ability, get_backend
@@ -212,16 +212,27 @@ def test_tuning_tightens_the_relaxation_and_keeps_the_diagonal_dominant():
     x = rng.normal(size=12)
     design = co.Rerandomized(co.CompleteRandomization(6), co.MahalanobisBalance(x, 0.1))
     problem = co.CopulaProblem(2 * x + rng.normal(size=12), design.sample(1, n=12, seed=1)[0].astype(int), design)
-    from causalopt.problems.copula.paths.search import relax
-
     matrix = problem.objective.matrix
     first = scaled_diagonal(matrix)
     incumbent = problem.objective.value(problem.columns.missing(problem.heuristic))
-    tuned = tuned_diagonal(matrix, first, lambda d: relax(problem.columns, d), incumbent)
+    tuned = tuned_diagonal(matrix, first, lambda d: relaxation.relax(problem.columns, d), incumbent)
     assert np.linalg.eigvalsh(np.diag(tuned) - matrix)[0] >= -1e-9 * tuned.max()
-    loose, tight = relax(problem.columns, first)[0], relax(problem.columns, tuned)[0]
+    loose, tight = relaxation.relax(problem.columns, first)[0], relaxation.relax(problem.columns, tuned)[0]
     assert incumbent <= tight * (1 + 1e-9) and tight - incumbent < 0.5 * (loose - incumbent)
     assert (tuned_diagonal(matrix, first, lambda d: None, incumbent) == first).all()
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_relaxations_need_no_vertex_and_their_multipliers_prove_the_bound(maximize, monkeypatch):
+    monkeypatch.setattr(relaxation, "LARGE_RELAXATION", 0)
+    rng = np.random.default_rng(2)
+    program = co.Program.from_arrays(
+        rng.normal(size=30), sp.csr_matrix(rng.uniform(size=(8, 30))), 3.0, 5.0, 0.0, 1.0, maximize=maximize
+    )
+    found = relaxation.solve_relaxation(program, SolveOptions())
+    vertex = get_backend("highs").solve(program, SolveOptions(), "simplex")
+    assert found.objective == pytest.approx(vertex.objective, rel=1e-6)
+    np.testing.assert_allclose(found.row_dual, vertex.row_dual, atol=1e-5)
 
 
 def test_a_diagonal_at_the_edge_stays_where_it_is():

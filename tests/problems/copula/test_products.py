@@ -5,6 +5,7 @@ import pyomo.environ as pyo
 import pytest
 
 import causalopt as co
+from causalopt.problems.copula import linearize as linearize
 from causalopt.problems.copula.products import Products
 
 

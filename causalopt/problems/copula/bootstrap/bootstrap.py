@@ -7,12 +7,14 @@ Brennan et al. (2025), arXiv:2410.21464, cited as [COP].
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import Message, argument, call
 from causalopt.modeling.program import Bools, Floats
 from causalopt.problems.copula.bootstrap.methods import (
     METHODS,
@@ -22,48 +24,48 @@ from causalopt.problems.copula.bootstrap.methods import (
     sampling_errors,
 )
 from causalopt.problems.copula.bootstrap.result import BootstrapResult
+from causalopt.problems.copula.data import Experiment, Study
+from causalopt.problems.copula.problem import CopulaProblem
+from causalopt.problems.copula.result import CopulaResult, imputed_frame
+from causalopt.solving.dispatch import solve
 from causalopt.solving.options import refuse_unknown_arguments, unknown_name
 from causalopt.study.designs.design import LARGEST_COVARIANCE, Design
 from causalopt.study.designs.estimators import Estimator, as_estimator
 from causalopt.study.designs.simulated import KnownCovariance
 from causalopt.study.estimates import normal_estimate, require_level
-
-if TYPE_CHECKING:
-    from causalopt.problems.copula.result import CopulaResult
+from causalopt.study.reading import require_columns
 
 
-@dataclasses.dataclass(eq=False)
-class _Study:
-    """What every method needs."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Redrawn:
+    """An experiment whose treatment is drawn again: what every method needs."""
 
-    y: Floats
-    z: Bools
-    index: pd.Index
-    labelled: bool
-    design: Design
-    estimator: Estimator
+    experiment: Experiment
     level: float
     draws: int
     seed: int
     studentise: bool
 
-    def __post_init__(self) -> None:
-        self.p = self.design.probabilities(len(self.y))
-        self.estimate = self.estimator.estimate(self.y, self.z, self.p)
-        self.residual = self.estimator.residuals(self.y, self.z)
-        known = isinstance(self.design, KnownCovariance)
-        self.redrawn = None if known else self.design.sample(self.draws, n=len(self.y), seed=self.seed)
+    @cached_property
+    def treated(self) -> Bools | None:
+        """Redrawn treatments, one draw a row; None for a design that cannot be sampled."""
+        design = self.experiment.design
+        if isinstance(design, KnownCovariance):
+            return None
+        return design.sample(self.draws, n=len(self.experiment), seed=self.seed)
 
     def errors(self, y1: Floats, y0: Floats) -> Floats | None:
         """Return estimates under redrawn treatments minus the effect, both of imputed outcomes."""
-        if self.redrawn is None:
+        if self.treated is None:
             return None
-        return self.estimator.draws(y1, y0, self.redrawn, self.p) - float((y1 - y0).mean())
+        drawn = self.experiment.estimator.draws(y1, y0, self.treated, self.experiment.probabilities)
+        return drawn - float((y1 - y0).mean())
 
     def row(self, variance: float, errors: Floats | None) -> dict[str, float]:
         """Return a row of the comparison table."""
-        normal = normal_estimate(self.estimate, variance, self.level, "")
-        low, high = (np.nan, np.nan) if errors is None else quantile_interval(self.estimate, errors, self.level)
+        estimate = self.experiment.estimate
+        normal = normal_estimate(estimate, variance, self.level, "")
+        low, high = (np.nan, np.nan) if errors is None else quantile_interval(estimate, errors, self.level)
         return {
             "variance": variance,
             "standard error": normal.standard_error,
@@ -74,22 +76,26 @@ class _Study:
             "width": high - low if errors is not None else normal.upper - normal.lower,
         }
 
-    def studentised(self, y1: Floats, y0: Floats) -> tuple[float, float]:
+    def studentised(self, y1: Floats, y0: Floats, errors: Floats | None) -> tuple[float, float]:
         """Return the interval from errors divided by their own conservative standard errors ([CB] section 3.3)."""
-        if self.redrawn is None:
+        z, seen = self.treated, self.experiment
+        if z is None or errors is None:
             raise DataError("A studentised interval needs a design that can be sampled.")
-        z = self.redrawn
-        predicted = self.estimator.prediction(len(y1))
-        e1, e0 = (y1, y0) if predicted is None else (y1 - predicted[0], y0 - predicted[1])
-        spread = np.sqrt(conservative_variance(self.design, np.where(z, e1, e0), z))
-        errors = self.estimator.draws(y1, y0, z, self.p) - float((y1 - y0).mean())
+        e1, e0 = _residuals(seen, y1, y0)
+        spread = np.sqrt(conservative_variance(seen.design, np.where(z, e1, e0), z))
         if len(errors) != len(spread) or not (spread > 0).all():
             raise DataError(
                 "A studentised interval is not defined: some redrawn data have no variance, or no estimate."
             )
-        own = float(np.sqrt(conservative_variance(self.design, self.residual, self.z)))
+        own = float(np.sqrt(conservative_variance(seen.design, seen.residual, seen.treated)))
         low, high = quantile_interval(0.0, errors / spread, self.level)
-        return self.estimate + own * low, self.estimate + own * high
+        return seen.estimate + own * low, seen.estimate + own * high
+
+
+def _residuals(experiment: Experiment, y1: Floats, y0: Floats) -> tuple[Floats, Floats]:
+    """Return both outcomes minus their predictions, where the estimator has some."""
+    predicted = experiment.estimator.prediction(len(y1))
+    return (y1, y0) if predicted is None else (y1 - predicted[0], y0 - predicted[1])
 
 
 def causal_bootstrap(
@@ -181,69 +187,39 @@ def causal_bootstrap(
     >>> again.upper == result.upper
     True
     """
-    from causalopt.problems.copula.data import read_study, refuse_labels
-    from causalopt.solving.dispatch import solve
-
     refuse_unknown_arguments(causal_bootstrap, solving, solve, {"confidence": "Did you mean 'level'?"})
-    if isinstance(data, pd.DataFrame):
-        outcome, treatment, covariates, predictions, strata = (
-            _columns(data, names) for names in (outcome, treatment, covariates, predictions, strata)
-        )
-        if isinstance(predictions, pd.DataFrame):
-            predictions = tuple(predictions[name] for name in predictions)
-    elif data is not None:
-        if outcome is not None:
-            raise DataError("The outcomes are given twice: as the first argument, and as outcome=.")
-        outcome = data
-    for name, value in (("outcome", outcome), ("treatment", treatment), ("design", design)):
-        if value is None:
-            raise DataError(f"causal_bootstrap needs {name}=, whether it is given a DataFrame or arrays.")
-
-    if method not in (*METHODS, "all"):
-        raise OptionError(unknown_name("method", str(method), (*METHODS, "all")))
-    if not (isinstance(draws, int | np.integer) and draws >= 100):
-        raise DataError(f"draws is {draws!r}; quantiles need a whole number of at least 100.")
-    require_level(level)
-    if not isinstance(design, Design):
-        raise DataError(f"design is {type(design).__name__}; give one of causalopt's designs.")
-    y, z, index, _ = read_study(outcome, treatment, treated)
+    outcome, treatment, covariates, predictions, strata = _columns_of(
+        data, outcome, treatment, covariates, predictions, strata
+    )
+    _refuse_missing(outcome=outcome, treatment=treatment, design=design)
+    design = _refuse_settings(method, draws, level, design)
     chosen = as_estimator(estimator, covariates, predictions)
-    refuse_labels(outcome, design, chosen)
-    design.units(len(y))
-    design.refuse(z)
-    study = _Study(y, z, index, isinstance(outcome, pd.Series), design, chosen, level, int(draws), seed, studentise)
-    answers = _Answers(
-        study,
+    experiment = Experiment.read(outcome, treatment, design, chosen, treated)
+    return _Answers(
+        _Redrawn(experiment, level, int(draws), seed, studentise),
         {"slack": slack, "strata": strata, "support": support, "seed": seed},
         {"solver": solver, "formulation": formulation, "time_limit": time_limit, "seed": seed, **solving},
-    )
-    for name in METHODS if method == "all" else (method,):
-        try:
-            getattr(answers, name)()
-        except DataError as error:
-            if method != "all":
-                raise
-            answers.notes[name] = str(error)
-    if not answers.rows:
-        raise DataError("No method applies: " + "; ".join(f"{name}: {why}" for name, why in answers.notes.items()))
-    return BootstrapResult(
-        estimate=study.estimate,
-        level=level,
-        method=method if method != "all" else next(iter(answers.rows)),
-        estimator=str(chosen),
-        design=str(design),
-        table=pd.DataFrame(answers.rows).T.rename_axis("method"),
-        imputed=answers.imputed,
-        errors=answers.errors,
-        copula=answers.copula,
-        notes=answers.notes,
-    )
+    ).result(method)
+
+
+def _columns_of(data: Any, *named: Any) -> tuple[Any, ...]:
+    """Return outcome, treatment, covariates, predictions and strata: as given, or the columns that they name."""
+    if isinstance(data, pd.DataFrame):
+        outcome, treatment, covariates, predictions, strata = (_columns(data, names) for names in named)
+        if isinstance(predictions, pd.DataFrame):
+            predictions = tuple(predictions[name] for name in predictions)
+        return outcome, treatment, covariates, predictions, strata
+    if data is None:
+        return named
+    if named[0] is not None:
+        raise DataError(
+            f"The outcomes are given twice: as the first argument, and as {argument('outcome', assigned=True)}."
+        )
+    return data, *named[1:]
 
 
 def _columns(frame: pd.DataFrame, names: Any) -> Any:
     """Return the column of a name, or a DataFrame of the columns of a list of names; None for None."""
-    from causalopt.study.reading import require_columns
-
     if names is None:
         return None
     several = list(names) if isinstance(names, list | tuple) else None
@@ -251,35 +227,78 @@ def _columns(frame: pd.DataFrame, names: Any) -> Any:
     return frame[names if several is None else several]
 
 
+def _refuse_missing(**needed: Any) -> None:
+    for name, value in needed.items():
+        if value is None:
+            raise DataError(
+                f"{call('causal_bootstrap', 'causal_bootstrap')} needs {argument(name, assigned=True)}, whether it is "
+                "given a DataFrame or arrays."
+            )
+
+
+def _refuse_settings(method: str, draws: Any, level: float, design: Any) -> Design:
+    """Raise for what cannot be; return the design, which is one."""
+    if method not in (*METHODS, "all"):
+        raise OptionError(unknown_name("method", str(method), (*METHODS, "all")))
+    if not (isinstance(draws, int | np.integer) and draws >= 100):
+        raise DataError(f"{argument('draws')} is {draws!r}; quantiles need a whole number of at least 100.")
+    require_level(level)
+    if not isinstance(design, Design):
+        raise DataError(f"{argument('design')} is {type(design).__name__}; give one of causalopt's designs.")
+    return design
+
+
 @dataclasses.dataclass(eq=False)
 class _Answers:
     """The answers of the methods, one after another."""
 
-    study: _Study
+    redrawn: _Redrawn
     of_problem: dict[str, Any]
     of_solve: dict[str, Any]
     rows: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     imputed: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
     errors: dict[str, Floats] = dataclasses.field(default_factory=dict)
-    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: dict[str, Message] = dataclasses.field(default_factory=dict)
     copula: CopulaResult | None = None
 
-    def optimal(self) -> None:
-        """Impute by the worst-case copula; where it is not proven, the bound stands for its variance."""
-        from causalopt.problems.copula.problem import CopulaProblem
-        from causalopt.solving.dispatch import solve
+    def result(self, method: str) -> BootstrapResult:
+        """Run one method, or all that apply."""
+        experiment = self.redrawn.experiment
+        estimate = experiment.estimate  # before the methods, all of which need it
+        run = dict(zip(METHODS, (self._optimal, self._isotone, self._sampling, self._conservative), strict=True))
+        for name in METHODS if method == "all" else (method,):
+            try:
+                run[name]()
+            except DataError as error:
+                if method != "all":
+                    raise
+                self.notes[name] = error.message
+        if not self.rows:
+            why = "; ".join(f"{name}: {note.marked}" for name, note in self.notes.items())
+            raise DataError(f"No method applies: {why}")
+        return BootstrapResult(
+            estimate=estimate,
+            level=self.redrawn.level,
+            method=method if method != "all" else next(iter(self.rows)),
+            estimator=str(experiment.estimator),
+            design=str(experiment.design),
+            table=pd.DataFrame(self.rows).T.rename_axis("method"),
+            imputed=self.imputed,
+            errors=self.errors,
+            copula=self.copula,
+            notes=self.notes,
+        )
 
-        study = self.study
-        y: Any = pd.Series(study.y, index=study.index) if study.labelled else study.y
-        z = pd.Series(study.z.astype(int), index=study.index)
-        problem = CopulaProblem(y, z, study.design, estimator=study.estimator, **self.of_problem)
+    def _optimal(self) -> None:
+        """Impute by the worst-case copula; where it is not proven, the bound stands for its variance."""
+        problem = CopulaProblem._of(Study.of(self.redrawn.experiment, **self.of_problem))
         copula: CopulaResult = solve(problem, **self.of_solve)
         variance = copula.variance
         if not copula.is_optimal:
             bounded = np.isfinite(copula.variance_bound)
             variance = copula.variance_bound if bounded else variance
             gap = "of unknown size" if copula.gap is None else f"of {copula.gap:.2g}"
-            self.notes["optimal"] = (
+            self.notes["optimal"] = Message(
                 f"the worst copula is proven only to a gap {gap}: the interval is the normal one, with "
                 f"{'the bound' if bounded else 'the copula found'}; the quantiles use the copula found"
             )
@@ -289,59 +308,50 @@ class _Answers:
             row = self.rows["optimal"]
             row["width"] = row["normal upper"] - row["normal lower"]
 
-    def isotone(self) -> None:
-        """Impute by rank."""
-        study = self.study
-        y1, y0 = _isotone(study)
-        outcomes = pd.DataFrame(
-            {"treated": study.z, "outcome 1": y1, "outcome 0": y0, "imputed": np.where(study.z, 0, 1)},
-            index=study.index,
-        )
-        self._add("isotone", _variance(study, y1, y0), outcomes)
+    def _isotone(self) -> None:
+        """Impute by rank; residuals where outcomes are predicted."""
+        seen = self.redrawn.experiment
+        z, y, predicted = seen.treated, seen.outcome, seen.estimator.prediction(len(seen))
+        y1, y0 = impute_isotone(seen.residual, z)
+        if predicted is not None:
+            y1, y0 = np.where(z, y, y1 + predicted[0]), np.where(z, y0 + predicted[1], y)
+        self._add("isotone", _variance(self.redrawn, y1, y0), imputed_frame(seen, y1, y0))
 
-    def sampling(self) -> None:
+    def _sampling(self) -> None:
         """Draw units again."""
-        study = self.study
-        errors = sampling_errors(study.estimator, study.y, study.z, study.p, study.draws, study.seed)
+        redrawn, seen = self.redrawn, self.redrawn.experiment
+        errors = sampling_errors(
+            seen.estimator, seen.outcome, seen.treated, seen.probabilities, redrawn.draws, redrawn.seed
+        )
         self.errors["sampling"] = errors
-        self.rows["sampling"] = study.row(float(errors.var()), errors)
+        self.rows["sampling"] = redrawn.row(float(errors.var()), errors)
 
-    def conservative(self) -> None:
+    def _conservative(self) -> None:
         """Estimate a variance that is too large on average."""
-        study = self.study
-        if study.estimator.name not in ("difference-in-means", "horvitz-thompson", "hajek", "doubly-robust"):
-            raise DataError(f"No conservative variance is known for the estimator {study.estimator}.")
-        variance = float(conservative_variance(study.design, study.residual, study.z))
-        self.rows["conservative"] = study.row(variance, None)
+        seen = self.redrawn.experiment
+        if seen.estimator.name not in ("difference-in-means", "horvitz-thompson", "hajek", "doubly-robust"):
+            raise DataError(f"No conservative variance is known for the estimator {seen.estimator}.")
+        variance = float(conservative_variance(seen.design, seen.residual, seen.treated))
+        self.rows["conservative"] = self.redrawn.row(variance, None)
 
     def _add(self, name: str, variance: float, outcomes: pd.DataFrame) -> None:
+        redrawn = self.redrawn
         y1, y0 = (outcomes[f"outcome {arm}"].to_numpy(dtype=float) for arm in (1, 0))
-        drawn = self.study.errors(y1, y0)
-        self.rows[name] = self.study.row(variance, drawn)
-        if self.study.studentise:
-            low, high = self.study.studentised(y1, y0)
+        drawn = redrawn.errors(y1, y0)
+        self.rows[name] = redrawn.row(variance, drawn)
+        if redrawn.studentise:
+            low, high = redrawn.studentised(y1, y0, drawn)
             self.rows[name] |= {"studentised lower": low, "studentised upper": high}
         self.imputed[name] = outcomes
         if drawn is not None:
             self.errors[name] = drawn
 
 
-def _isotone(study: _Study) -> tuple[Floats, Floats]:
-    """Impute by rank; residuals where outcomes are predicted."""
-    e1, e0 = impute_isotone(study.residual, study.z)
-    predicted = study.estimator.prediction(len(study.y))
-    if predicted is None:
-        return e1, e0
-    return np.where(study.z, study.y, e1 + predicted[0]), np.where(study.z, e0 + predicted[1], study.y)
-
-
-def _variance(study: _Study, y1: Floats, y0: Floats) -> float:
-    n = len(y1)
+def _variance(redrawn: _Redrawn, y1: Floats, y0: Floats) -> float:
+    seen, n = redrawn.experiment, len(y1)
     if n > LARGEST_COVARIANCE:
-        errors = study.errors(y1, y0)
+        errors = redrawn.errors(y1, y0)
         assert errors is not None
         return float(errors.var())
-    predicted = study.estimator.prediction(n)
-    if predicted is not None:
-        y1, y0 = y1 - predicted[0], y0 - predicted[1]
-    return max(study.estimator.form(study.design, n, seed=study.seed).value(y1, y0), 0.0)
+    form = seen.estimator.form(seen.design, n, seed=redrawn.seed)
+    return max(form.value(*_residuals(seen, y1, y0)), 0.0)

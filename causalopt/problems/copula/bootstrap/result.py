@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError
 from causalopt.modeling.program import Floats
+from causalopt.problems.copula.result import CopulaResult
 from causalopt.solving.answer import Answer
 from causalopt.solving.options import unknown_name
-
-if TYPE_CHECKING:
-    from causalopt.problems.copula.result import CopulaResult
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)

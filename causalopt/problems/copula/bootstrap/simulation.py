@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from causalopt.errors import DataError, VerificationError
 from causalopt.modeling.program import Bools, Floats
 from causalopt.problems.copula.bootstrap.methods import conservative_variance, impute_isotone, sampling_errors
 from causalopt.problems.copula.paths import rearrangement
+from causalopt.problems.copula.problem import CopulaProblem
+from causalopt.solving.dispatch import solve
 from causalopt.study.designs.design import CompleteRandomization, Design
 from causalopt.study.designs.estimators import DifferenceInMeans
 from causalopt.study.designs.grouped import MatchedPairs
@@ -85,17 +88,14 @@ def _design(cell: Cell, n: int) -> Design:
 def worst_case(y: Floats, z: Bools, design: Design) -> tuple[Floats, Floats]:
     """Return both outcomes under the worst-case copula of complete randomization or matched pairs, equal arms."""
     y1, y0 = y.copy(), y.copy()
-    treated, control = np.flatnonzero(z), np.flatnonzero(~z)
-    if isinstance(design, MatchedPairs):
-        pairs = design.positions
-        first = z[pairs[:, 0]]
-        treated = np.where(first, pairs[:, 0], pairs[:, 1])
-        control = np.where(first, pairs[:, 1], pairs[:, 0])
-    low, high = np.sort(y[control]), np.sort(y[treated])
+    low, high = np.sort(y[~z]), np.sort(y[z])
     numbers = np.arange(len(low))
     if isinstance(design, MatchedPairs):
+        pairs = design.positions
+        treated, control = pairs[z[pairs]], pairs[~z[pairs]]
         v, u = rearrangement.matched_pairs(y[treated] - y[control], numbers, numbers)
     else:
+        treated, control = np.flatnonzero(z), np.flatnonzero(~z)
         v = rearrangement.complete(y[treated], numbers, numbers)
         u = rearrangement.complete(y[control], numbers, numbers)
     y0[treated], y1[control] = low[v], high[u]
@@ -126,8 +126,6 @@ def potential_outcomes(cell: Cell, outcome: Floats, prediction: Floats) -> tuple
 
 
 def _run(job: _Job) -> dict[str, Any]:
-    from scipy.stats import norm
-
     y1, y0 = potential_outcomes(job.cell, job.outcome, job.prediction)
     n = len(y1)
     design = _design(job.cell, n)
@@ -136,33 +134,36 @@ def _run(job: _Job) -> dict[str, Any]:
     actual = design.sample(BATCH, n=n, seed=int(seeds[1]))
     effect = float((y1 - y0).mean())
     tail = (1 - job.level) / 2
-    p = design.probabilities(n)
-    estimator = DifferenceInMeans()
+
+    def quantiles(a1: Floats, a0: Floats) -> Floats:
+        errors = redrawn @ (a1 + a0) * (2 / n) - a0.sum() * (2 / n) - (a1 - a0).mean()
+        return np.asarray(np.quantile(errors, [tail, 1 - tail]))
+
+    truth = quantiles(y1, y0)
     rows: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
-
-    def errors(a1: Floats, a0: Floats) -> Floats:
-        return np.asarray(redrawn @ (a1 + a0) * (2 / n) - a0.sum() * (2 / n) - (a1 - a0).mean())
-
-    truth = np.quantile(errors(y1, y0), [tail, 1 - tail])
-    z_score = float(norm.ppf(1 - tail))
     for number, z in enumerate(actual):
         y = np.where(z, y1, y0)
         estimate = float(y[z].mean() - y[~z].mean())
         worst = worst_case(y, z, design)
         if number == 0:
             _check(y, z, design, worst)
-        half = z_score * float(np.sqrt(conservative_variance(design, y, z)))
-        rows["conservative"].append((estimate - half, estimate + half))
-        resampled = sampling_errors(estimator, y, z, p, job.draws, int(seeds[2]) + number)
-        quantiles = {
+        half = float(norm.ppf(1 - tail)) * float(np.sqrt(conservative_variance(design, y, z)))
+        resampled = sampling_errors(
+            DifferenceInMeans(), y, z, design.probabilities(n), job.draws, int(seeds[2]) + number
+        )
+        found: dict[str, Any] = {
             "true": truth,
-            "isotone": np.quantile(errors(*impute_isotone(y, z)), [tail, 1 - tail]),
-            "optimal": np.quantile(errors(*worst), [tail, 1 - tail]),
+            "conservative": (-half, half),
+            "isotone": quantiles(*impute_isotone(y, z)),
+            "optimal": quantiles(*worst),
             "sampling": np.quantile(resampled, [tail, 1 - tail]),
         }
-        for name, (low, high) in quantiles.items():
+        for name, (low, high) in found.items():
             rows[name].append((estimate - high, estimate - low))
-    intervals = {name: np.array(values) for name, values in rows.items()}
+    return _record(job, effect, {name: np.array(values) for name, values in rows.items()})
+
+
+def _record(job: _Job, effect: float, intervals: dict[str, Floats]) -> dict[str, Any]:
     return {
         "cell": job.cell.key,
         "batch": job.batch,
@@ -177,9 +178,6 @@ def _run(job: _Job) -> dict[str, Any]:
 
 def _check(y: Floats, z: Bools, design: Design, worst: tuple[Floats, Floats]) -> None:
     """Compare the closed form with the verified answer of the same problem: once a batch."""
-    from causalopt.problems.copula.problem import CopulaProblem
-    from causalopt.solving.dispatch import solve
-
     verified = solve(CopulaProblem(y, z.astype(int), design, slack=0.0))
     ours = DifferenceInMeans().form(design, len(y)).value(*worst)
     if abs(ours - verified.variance) > AGREEMENT * max(abs(verified.variance), 1e-300):

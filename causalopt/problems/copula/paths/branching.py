@@ -95,10 +95,8 @@ def branch_and_bound(
     nodes : int
     """
     began = perf_counter()
-    costs = separable_costs(program)
-    assert costs is not None
+    costs, minimising = _minimisation(program)
     sign = -1.0 if program.maximize else 1.0
-    minimising = program.replace(c=costs[0], Q=_half(costs[1]), constant=0.0, maximize=False, convex=True)
     best, value = incumbent, sign * (program.objective(incumbent) - program.constant)
     root = _Node(program.lower, program.upper, [], -np.inf)
     tie = count()
@@ -119,27 +117,35 @@ def branch_and_bound(
     visit(root)
     while heap and nodes < MOST_NODES and perf_counter() - began < time_limit:
         bound, _, node = heapq.heappop(heap)
-        if bound >= value - gap:
-            continue
-        nodes += 1
-        assert node.columns is not None
-        for zero in halves(program, node.row, node.columns):
-            upper = node.upper.copy()
-            upper[zero] = 0.0
-            child = _Node(node.lower, upper, [node.multipliers[-1]], node.bound)
-            node.children.append(child)
-            visit(child)
+        if bound < value - gap:
+            nodes += 1
+            for child in _split(program, node):
+                visit(child)
     for _, _, node in heap:  # not split after all
         node.columns = None
     return best, BranchProof(value - gap, root.frozen()), nodes
 
 
-def _half(curvature: Floats) -> sp.csc_matrix | None:
-    if not curvature.any():
-        return None
-    matrix = sp.diags_array(curvature, format="csc")
-    matrix.eliminate_zeros()
-    return matrix
+def _split(program: Program, node: _Node) -> list[_Node]:
+    """Return a node's two children."""
+    assert node.columns is not None
+    for zero in halves(program, node.row, node.columns):
+        upper = node.upper.copy()
+        upper[zero] = 0.0
+        node.children.append(_Node(node.lower, upper, [node.multipliers[-1]], node.bound))
+    return node.children
+
+
+def _minimisation(program: Program) -> tuple[tuple[Floats, Floats], Program]:
+    """Return the separable costs of a program, minimising, and the program with these."""
+    costs = separable_costs(program)
+    assert costs is not None
+    linear, curvature = costs
+    matrix = None
+    if curvature.any():
+        matrix = sp.diags_array(curvature, format="csc")
+        matrix.eliminate_zeros()
+    return costs, program.replace(c=linear, Q=matrix, constant=0.0, maximize=False, convex=True)
 
 
 def _solve_node(

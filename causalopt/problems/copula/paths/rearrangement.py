@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linprog
 
 from causalopt.modeling.program import Floats, Ints
 
@@ -72,9 +74,6 @@ def transport(gain: Floats, lower: Floats, upper: Floats) -> tuple[Ints, Floats,
     value_dual : (K,) array
         The same for the bound of each value that binds.
     """
-    import scipy.sparse as sp
-    from scipy.optimize import linprog
-
     r, k = gain.shape
     once = sp.kron(sp.eye(r), np.ones((1, k)), format="csr")
     counts = sp.kron(np.ones((1, r)), sp.eye(k), format="csr")
