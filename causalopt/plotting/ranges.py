@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.plotting.style import BAND, INK, MAIN, MUTED, head, label, locate, notice, tidy
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.range import EstimateRange
-    from causalopt.problems.synthetic_control.result import EffectRange
+from causalopt.study.estimates import EstimateRange
 
 #: A gap of more than this part of the range is drawn.
 SEEN = 1e-3
 
 
-def draw_range(ax: Any, spans: Sequence[EffectRange] | Sequence[EstimateRange], best: float, x: str, y: str) -> Any:
+def draw_range(ax: Any, spans: Sequence[EstimateRange], best: float, x: str, y: str) -> Any:
     """Draw the ends of the range against eta, and the effect of the best answer.
 
     A range that is proven only within a gap has the wider limits too, as dotted lines.
     """
     if not len(spans):
-        raise DataError("eta is empty; give how much worse the weights may be, such as eta=[0.05, 0.1].")
+        example = argument("eta", [0.05, 0.1])
+        raise DataError(f"{argument('eta')} is empty; give how much worse the weights may be, such as {example}.")
     eta, low, high, gap = np.array(sorted((100 * s.eta, s.lower, s.upper, s.gap) for s in spans)).T
     finite = np.isfinite(low) & np.isfinite(high)
     ax.fill_between(eta[finite], low[finite], high[finite], color=BAND, linewidth=0)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
 
 #: Width of a picture of its own, in inches.
 WIDTH = 5.2
@@ -108,7 +109,9 @@ def _checked(ax: Any) -> Any:
     from matplotlib.axes import Axes
 
     if not isinstance(ax, Axes):
-        raise DataError(f"ax must be matplotlib Axes, such as plt.subplots()[1]; it is a {type(ax).__name__}.")
+        raise DataError(
+            f"{argument('ax')} must be matplotlib Axes, such as plt.subplots()[1]; it is a {type(ax).__name__}."
+        )
     return ax
 
 

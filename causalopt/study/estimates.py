@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats
 
 #: Effective size of a group below which its variance cannot be told from its own outcomes.
@@ -49,10 +50,35 @@ class Estimate:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class EstimateRange:
+    """The least and the greatest estimate over all weights within (1 + eta) of the best objective.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Attained, up to the gap.
+    eta : float
+    gap : float
+        How much wider the range could be, at most: proved by duality.
+    best : str
+        What the weights are compared with, in words.
+    """
+
+    lower: float
+    upper: float
+    eta: float
+    gap: float
+    best: str = dataclasses.field(default="the best", repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.lower:.6g} to {self.upper:.6g} over all weights within {self.eta:.4g} of {self.best}"
+
+
 def require_level(level: Any) -> None:
     """Raise `DataError` unless the level of an interval is a number between 0 and 1."""
     if not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
-        raise DataError(f"level is {level!r}; it must lie between 0 and 1, such as 0.95.")
+        raise DataError(f"{argument('level')} is {level!r}; it must lie between 0 and 1, such as 0.95.")
 
 
 def effective_size(weights: Floats) -> float:

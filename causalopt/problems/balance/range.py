@@ -8,46 +8,27 @@ whose objective is within (1 + eta) of the best says how much of the estimate is
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from causalopt import modeling
 from causalopt.algorithms import dual_newton
 from causalopt.errors import DataError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Program
+from causalopt.solving.attempts import run_fast_path, solve_program
+from causalopt.solving.backend import get_backend
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.extremes import Solver, extremes
+from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
+from causalopt.study.estimates import EstimateRange as EstimateRange
 from causalopt.verifying.claims import Reason, Solution, Termination
-
-if TYPE_CHECKING:
-    from causalopt.problems.balance.problem import BalanceProblem
-    from causalopt.problems.balance.result import BalanceResult
-    from causalopt.solving.extremes import Solver
-
-
-@dataclasses.dataclass(frozen=True)
-class EstimateRange:
-    """The least and the greatest estimate over all weights within (1 + eta) of the best objective.
-
-    Attributes
-    ----------
-    lower, upper : float
-        Attained, up to the gap.
-    eta : float
-    gap : float
-        How much wider the range could be, at most: proved by duality.
-    """
-
-    lower: float
-    upper: float
-    eta: float
-    gap: float
-
-    def __str__(self) -> str:
-        return f"{self.lower:.6g} to {self.upper:.6g} over all weights within {self.eta:.4g} of the best"
 
 
 def estimate_range(
-    result: BalanceResult,
+    result: Any,
     outcome: Any,
     eta: float,
     *,
@@ -84,15 +65,12 @@ def estimate_range(
     >>> span.lower < result.estimate("y").estimate < span.upper
     True
     """
-    from causalopt.modeling.compile import compile_model
-    from causalopt.solving.extremes import extremes
-
     if isinstance(eta, bool) or not isinstance(eta, int | float | np.number) or not 0 <= eta < np.inf:
-        raise DataError(f"eta is {eta!r}; it must be a number, zero or positive.")
+        raise DataError(f"{argument('eta')} is {eta!r}; it must be a number, zero or positive.")
     problem = result.problem
     y = result._outcome(outcome)
     constant, cost = _estimate_of_weights(result, y, contrast)
-    program = compile_model(problem.build(result.formulation or None))
+    program = modeling.compile_model(problem.build(result.formulation or None))
     on_columns = np.zeros(program.n_columns)
     on_columns[: len(cost)] = cost
     value = result._difference(y, contrast)
@@ -110,7 +88,7 @@ def estimate_range(
     return EstimateRange(float(low), float(high), float(eta), float(max(gaps) * size))
 
 
-def _estimate_of_weights(result: BalanceResult, y: Floats, contrast: tuple[Any, Any] | None) -> tuple[float, Floats]:
+def _estimate_of_weights(result: Any, y: Floats, contrast: tuple[Any, Any] | None) -> tuple[float, Floats]:
     """Return the estimate as constant + cost'u in the weights u of the model, of mean one within each group."""
     problem = result.problem
     weights = result.weights.to_numpy()
@@ -128,12 +106,7 @@ def _estimate_of_weights(result: BalanceResult, y: Floats, contrast: tuple[Any, 
     return constant, cost
 
 
-def _step_solver(problem: BalanceProblem, program: Program, solver: str) -> Solver:
-    from causalopt.solving.attempts import run_fast_path, solve_program
-    from causalopt.solving.backend import get_backend
-    from causalopt.solving.choice import choose_backend
-    from causalopt.solving.options import SolveOptions
-
+def _step_solver(problem: Any, program: Program, solver: str) -> Solver:
     if solver != "dual-newton":
         backend = get_backend(solver)
         return lambda changed: solve_program(changed, backend, SolveOptions())
@@ -148,7 +121,7 @@ def _step_solver(problem: BalanceProblem, program: Program, solver: str) -> Solv
     return step
 
 
-def _moved_dual_newton(problem: BalanceProblem, changed: Program, moved: Floats) -> Solution:
+def _moved_dual_newton(problem: Any, changed: Program, moved: Floats) -> Solution:
     """Solve with a linear cost added: sum (u - b)^2 / 2s + a'u is sum (u - (b - s a))^2 / 2s plus a constant."""
     x, dual = np.empty(changed.n_columns), np.empty(changed.n_rows)
     row = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 _PUBLIC = ("SyntheticControlProblem", "synthetic_control")
@@ -10,6 +11,4 @@ _PUBLIC = ("SyntheticControlProblem", "synthetic_control")
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from causalopt.problems.synthetic_control import problem
-
-    return getattr(problem, name)
+    return getattr(importlib.import_module(f"{__name__}.problem"), name)

@@ -133,6 +133,50 @@ def solve(problem: LeastSquares, *, start: Floats | None = None) -> Minimum:
     return _ActiveSet(problem, start).run() if problem.nonnegative else _solve_free(problem)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Reduced:
+    """The problem in some columns, of which a pivot makes up for what the others change in row'x.
+
+    `others` are all but the pivot, `ratio` their entries of the row beside its own (None without a row), and `at` is
+    the pivot's value where they are zero. `matrix`, `target`, `linear` and `size` (at least the columns' norms) are of
+    the others alone.
+    """
+
+    matrix: Floats
+    target: Floats
+    linear: Floats
+    size: Floats
+    others: Bools
+    ratio: Floats | None
+    at: float
+
+    def complete(self, values: Floats, at: float) -> Floats:
+        """Return all values from those of the others; the pivot's is `at` where they are zero."""
+        if self.ratio is None:
+            return values
+        whole = np.empty(len(self.others))
+        whole[self.others] = values
+        whole[~self.others] = at - float(self.ratio @ values)
+        return whole
+
+    def direction(self, x: Floats, r: Floats, k: int) -> Floats:
+        """Return a direction that does not rise, by column k, which depends on those before it in the triangle r."""
+        move = np.zeros(len(self.linear))
+        move[k] = 1.0
+        if k:
+            move[:k] = -lapack.dtrtrs(r[:k, :k], r[:k, k])[0]
+        residual = self.matrix @ x[self.others] - self.target
+        slope = float(self.linear @ move) + float((self.matrix @ move) @ residual)
+        size = float(np.linalg.norm(residual)) * float(self.size @ np.abs(move))
+        terms = float(np.abs(self.linear) @ np.abs(move)) + size
+        direction = self.complete(move, 0.0)
+        if slope > 0:
+            direction = -direction
+        if not (direction < 0).any() and abs(slope) <= LEVEL * terms:
+            direction = -direction  # level to rounding: the way that ends
+        return direction
+
+
 class _ActiveSet:
     """The state of a run: the weights, and the columns that are free, the newest last."""
 
@@ -224,56 +268,49 @@ class _ActiveSet:
 
     def _step(self, x: Floats) -> tuple[Floats, Floats | None]:
         """Return the minimiser over the free columns; or, where these are dependent, a direction that does not rise."""
-        problem, free = self.problem, self.free
-        own, linear, size = self.matrix[:, free], problem.linear[free], self.norms[free]
-        others, ratio, at = np.ones(len(free), dtype=bool), None, 0.0
-        if problem.row is None:
-            reduced, target = own, problem.target
-        else:  # the pivot column makes up for what the others change in row'x
-            pivot = int(np.argmax(x))
-            row = problem.row[free] / problem.row[free[pivot]]
-            at = problem.total / problem.row[free[pivot]]
-            if len(free) == 1:
-                self.independent = True
-                return np.array([at]), None
-            others[pivot] = False
-            ratio, column = row[others], own[:, pivot]
-            reduced = own[:, others] - column[:, None] * ratio
-            target = problem.target - at * column
-            linear = linear[others] - linear[pivot] * ratio
-            size = np.maximum(size[others], size[pivot] * np.abs(ratio))
-        p = reduced.shape[1]
-        both = np.concatenate([reduced, target[:, None]], axis=1)
+        part = self._reduced(x)
+        p = part.matrix.shape[1]
+        if p == 0:
+            self.independent = True
+            return np.array([part.at]), None
+        both = np.concatenate([part.matrix, part.target[:, None]], axis=1)
         triangle = lapack.dgeqrf(both, lwork=WORK * (p + 1))[0]
         r, goal = triangle[:p, :p], triangle[:p, p]  # below the diagonal of r are the reflections
         diagonal = np.zeros(p)
         diagonal[: len(r)] = np.abs(np.diagonal(r))
-        dependent = np.flatnonzero(diagonal <= DEPENDENCE * size)
+        dependent = np.flatnonzero(diagonal <= DEPENDENCE * part.size)
         if len(dependent):
-            k = int(dependent[0])
-            move = np.zeros(p)
-            move[k] = 1.0
-            if k:
-                move[:k] = -lapack.dtrtrs(r[:k, :k], r[:k, k])[0]
-            residual = reduced @ x[others] - target
-            slope = float(linear @ move) + float((reduced @ move) @ residual)
-            terms = float(np.abs(linear) @ np.abs(move)) + float(np.linalg.norm(residual)) * float(size @ np.abs(move))
-            direction = _complete(move, others, ratio, 0.0)
-            if slope > 0:
-                direction = -direction
-            if not (direction < 0).any() and abs(slope) <= LEVEL * terms:
-                direction = -direction  # level to rounding: the way that ends
-            return x, direction
-        if linear.any():
-            goal = goal - lapack.dtrtrs(r, linear, trans=1)[0]
+            return x, part.direction(x, r, int(dependent[0]))
+        if part.linear.any():
+            goal = goal - lapack.dtrtrs(r, part.linear, trans=1)[0]
         goal = lapack.dtrtrs(r, goal)[0]
         # (dtrtrs with several right-hand sides would start threads, which takes ms where cores are busy.)
         # Scaled to columns of length one, r has no singular value below 1 / the norm of its inverse.
-        inverse = np.triu(lapack.dtrtri(r)[0]) * size[:, None]
+        inverse = np.triu(lapack.dtrtri(r)[0]) * part.size[:, None]
         self.independent = bool(np.sum(inverse * inverse) * p < UNIQUE**2)
+        return part.complete(goal, part.at), None
+
+    def _reduced(self, x: Floats) -> _Reduced:
+        """Return the problem in the free columns; where a row is given, without the pivot among them."""
+        problem, free = self.problem, self.free
+        own, linear, size = self.matrix[:, free], problem.linear[free], self.norms[free]
+        others = np.ones(len(free), dtype=bool)
         if problem.row is None:
-            return goal, None
-        return _complete(goal, others, ratio, at), None
+            return _Reduced(own, problem.target, linear, size, others, None, 0.0)
+        pivot = int(np.argmax(x))
+        row = problem.row[free] / problem.row[free[pivot]]
+        at = problem.total / problem.row[free[pivot]]
+        others[pivot] = False
+        ratio, column = row[others], own[:, pivot]
+        return _Reduced(
+            own[:, others] - column[:, None] * ratio,
+            problem.target - at * column,
+            linear[others] - linear[pivot] * ratio,
+            np.maximum(size[others], size[pivot] * np.abs(ratio)),
+            others,
+            ratio,
+            at,
+        )
 
     def _reduced_costs(self) -> tuple[Floats, Floats]:
         """Return each column's reduced cost, and the size below which it is rounding."""
@@ -293,16 +330,6 @@ class _ActiveSet:
     def _nearly_optimal(self, refused: list[int]) -> bool:
         gradient, noise = self._reduced_costs()
         return bool((gradient[refused] >= -UNDECIDED * noise[refused]).all())
-
-
-def _complete(values: Floats, others: Bools, ratio: Floats | None, at: float) -> Floats:
-    """Return all values from those of all but the pivot, which makes up for what they change in row'x."""
-    if ratio is None:
-        return values
-    whole = np.empty(len(others))
-    whole[others] = values
-    whole[~others] = at - float(ratio @ values)
-    return whole
 
 
 def _solve_free(problem: LeastSquares) -> Minimum:

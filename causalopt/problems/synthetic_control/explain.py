@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from causalopt.problems.synthetic_control.data import time_name
 from causalopt.problems.synthetic_control.result import SyntheticControlResult
 from causalopt.solving.answer import explains
 from causalopt.solving.explain import Words, explanation
 from causalopt.solving.words import listing, plural
-
-#: A weight below this in absolute value is not listed.
-COUNTS = 1e-6
+from causalopt.study.times import time_name
 
 
 @explains(SyntheticControlResult)
 def words(result: SyntheticControlResult) -> str:
     """Return what a synthetic control says of itself."""
-    problem, fit = result.problem, result.fit
-    n_pre = problem.design.n_pre
-    after = len(problem.panel.times) - n_pre
-    goal = "the predictors" if problem.predictors is not None else f"the {n_pre:,} outcomes before the treatment"
+    study, penalty = result._study, result.problem.penalty
+    after, donors = len(study.panel.times) - study.n_pre, plural(len(study.design.donors), "donor")
+    goal = "the predictors" if study.known is not None else f"the {study.n_pre:,} outcomes before the treatment"
     solved = (
-        f"Weights ({problem.kind}) on {plural(len(problem.donors), 'donor')} were chosen so that their combination "
-        f"follows {goal} of {listing([str(label) for label in problem.labels])}, treated since "
-        f"{time_name(problem.design.treatment_time)}."
+        f"Weights ({study.kind}) on {donors} were chosen so that their combination "
+        f"follows {goal} of {listing([str(label) for label in study.labels])}, treated since "
+        f"{time_name(study.design.treatment_time)}."
     )
-    rmspe = listing([f"{value:.6g}" for value in fit["pre rmspe"]])
+    rmspe = listing([f"{value:.6g}" for value in result.fit["pre rmspe"]])
     answer = (
         f"The effect, as the mean gap over {plural(after, 'time')} since then, is {result.att:.6g}. Before the "
         f"treatment the root mean square gap is {rmspe}: a mean gap no larger than that says little."
     )
-    heavy = result.weight_table.abs().max(axis=1).sort_values(ascending=False, kind="stable")
-    heavy = heavy[heavy > COUNTS]
+    heavy = result._heavy
     shown = [
         f"{label} ({' / '.join(f'{value:.3f}' for value in result.weight_table.loc[label])})"
         for label in heavy.index[:5]
     ]
-    binds = f"{len(heavy):,} of {plural(len(problem.donors), 'donor')} have weight: {', '.join(shown)}" + (
+    binds = f"{len(heavy):,} of {donors} have weight: {', '.join(shown)}" + (
         f" and {len(heavy) - 5:,} more." if len(heavy) > 5 else "."
     )
-    if problem.penalty.lam:
-        chosen = " was chosen by predicting donors" if problem.penalty_choice is not None else " was given"
-        binds += f" The penalty lam = {problem.penalty.lam:.6g}{chosen}."
+    if penalty.lam:
+        chosen = " was chosen by predicting donors" if result.problem.penalty_choice is not None else " was given"
+        binds += f" The penalty lam = {penalty.lam:.6g}{chosen}."
     unique = (
         "No other weights fit as well."
         if result.weights_are_unique

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Ints
 from causalopt.problems.synthetic_control import active_set
 from causalopt.solving.options import unknown_name
 
 #: The internal unit is the root mean square residual of the best fit, but no smaller than this part of the data's.
 LEAST_UNIT = 1e-4
+
+#: A weight of less than this in absolute value counts for none.
+COUNTS = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +58,10 @@ def read_constraints(weights: str | Mapping[str, bool], intercept: bool | None) 
             if key not in known:
                 raise OptionError(unknown_name("constraint on the weights", str(key), known))
         if intercept is not None and weights.get("no_intercept", not intercept) == intercept:
-            raise OptionError(f"intercept={intercept} contradicts no_intercept={weights['no_intercept']} in weights=.")
+            raise OptionError(
+                f"{argument('intercept', intercept)} contradicts no_intercept={weights['no_intercept']} in "
+                f"{argument('weights', assigned=True)}."
+            )
         constraints = Constraints(**{key: bool(value) for key, value in weights.items()})
         kind = "custom"
     else:
@@ -65,7 +72,7 @@ def read_constraints(weights: str | Mapping[str, bool], intercept: bool | None) 
         if kind == "did" and not intercept:
             raise OptionError(
                 "Difference in differences has an intercept. For a plain mean of the donors use "
-                "weights={'no_intercept': True, 'sum_to_one': True, 'equal': True}."
+                f"{argument('weights', {'no_intercept': True, 'sum_to_one': True, 'equal': True})}."
             )
         constraints = dataclasses.replace(constraints, no_intercept=not intercept)
     return kind, constraints
@@ -114,8 +121,8 @@ class Point:
     weights: Floats
     intercept: float
     residual: Floats
-    optimal: bool
-    iterations: int
+    optimal: bool = True
+    iterations: int = 0
     active: Ints | None = None
     ray: Floats | None = None
     unique: bool = False
@@ -194,6 +201,10 @@ class Fit:
             best=None if self.best is None else self.best.scaled(ratio),
         )
 
+    def at(self, weights: Floats, intercept: float, *more: Any) -> Point:
+        """Return a point with its residual."""
+        return Point(weights, intercept, self.target - intercept - self.rows @ weights, *more)
+
     def value(self, point: Point) -> float:
         """Return the objective at a point, in internal units."""
         w = point.weights
@@ -244,16 +255,14 @@ class Fit:
         m = len(self.target)
         mu = -intercept_cost / m  # rows and target are centred wherever there is an intercept
         if problem is None:
-            weights = np.full(self.n_donors, 1.0 / self.n_donors)
-            return Point(weights, mu, self.target - mu - self.rows @ weights, True, 0)
+            return self.at(np.full(self.n_donors, 1.0 / self.n_donors), mu)
         known = None if start is None else self.variables_of(start)
         if known is None:
             known = _quick_start(problem)
         found = active_set.solve(problem, start=known)
-        weights = self.weights_of(found.x)
         ray = None if found.ray is None else self.weights_of(found.ray)
-        residual = self.target - mu - self.rows @ weights
-        return Point(weights, mu, residual, found.optimal, found.iterations, found.active, ray, found.unique)
+        more = (found.optimal, found.iterations, found.active, ray, found.unique)
+        return self.at(self.weights_of(found.x), mu, *more)
 
 
 def _quick_start(problem: active_set.LeastSquares) -> Floats | None:
@@ -293,19 +302,8 @@ def scaled(label: Any, target: Floats, rows: Floats, constraints: Constraints) -
     squares = float(np.einsum("ij,ij->", rows, rows) + target @ target)
     unit = float(np.sqrt(squares / (rows.size + m)))
     unit = unit if unit > 0 else 1.0
-    return Fit(
-        label=label,
-        rows=rows / unit,
-        target=target / unit,
-        constraints=constraints,
-        linear=np.zeros(n),
-        l1=0.0,
-        l2=0.0,
-        unit=unit,
-        row_shift=row_shift,
-        target_shift=target_shift,
-        factor=2.0 * unit**2,
-    )
+    rows, target, factor = rows / unit, target / unit, 2.0 * unit**2
+    return Fit(label, rows, target, constraints, np.zeros(n), 0.0, 0.0, unit, row_shift, target_shift, factor)
 
 
 def penalised(fit: Fit, penalty: Penalty) -> Fit:
@@ -364,5 +362,5 @@ def check_penalty_number(name: str, value: Any, upper: float = np.inf) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not (number and 0 <= value <= upper and np.isfinite(value)):
         limit = "zero or positive" if upper == np.inf else f"between 0 and {upper:g}"
-        raise DataError(f"{name} is {value!r}; it must be a number, {limit}.")
+        raise DataError(f"{argument(name)} is {value!r}; it must be a number, {limit}.")
     return float(value)

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from causalopt import modeling
 from causalopt.modeling.program import Floats, Program
 from causalopt.problems.synthetic_control.fit import Fit, Point
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Result
 from causalopt.verifying.claims import Reason, Solution, Termination
+from causalopt.verifying.verify import verify
 
 #: Beside the largest weight, a solver's weight below this is taken for zero when its answer is polished.
 ZERO = 1e-5
@@ -88,30 +90,26 @@ class Layout:
 
 def add_components(fits: Sequence[Fit], block: Any) -> tuple[dict[str, Any], Any]:
     """Add the variables and constraints of some fits to a Pyomo block; return the cost's arguments and the sense."""
-    import pyomo.environ as pyo
-
-    from causalopt.modeling.components import ArrayConstraint, ArrayVar
-
     layout = Layout.of(fits)
     f, j, t = layout.n_fits, layout.n_donors, layout.n_times
     low, high = _bounds(fits[0], layout)
-    block.weights = ArrayVar(low, high, n=f * j)
+    block.weights = modeling.ArrayVar(low, high, n=f * j)
     weights = [block.weights]
     if layout.split:
-        block.negative = ArrayVar(0.0, np.inf, n=f * j)
+        block.negative = modeling.ArrayVar(0.0, np.inf, n=f * j)
         weights.append(block.negative)
     variables = list(weights)
     if layout.has_intercept:
-        block.intercept = ArrayVar(n=f)
+        block.intercept = modeling.ArrayVar(n=f)
         variables.append(block.intercept)
-    block.residual = ArrayVar(n=f * t)
+    block.residual = modeling.ArrayVar(n=f * t)
     variables.append(block.residual)
     for name, rows, target in _rows(fits, layout):
         own = variables if name == "fit" else weights
         matrix = _matrix([rows], sum(map(len, own)))
-        setattr(block, name, ArrayConstraint(own, matrix, target, target))
+        setattr(block, name, modeling.ArrayConstraint(own, matrix, target, target))
     linear, quadratic = _costs(fits, layout)
-    return {"x": variables, "linear": linear, "quadratic": quadratic, "convex": True}, pyo.minimize
+    return {"x": variables, "linear": linear, "quadratic": quadratic, "convex": True}, modeling.pyo.minimize
 
 
 def direct_program(fits: Sequence[Fit]) -> Program:
@@ -254,8 +252,6 @@ def polish(fits: Sequence[Fit], result: Result, program: Program) -> Result:
     Weights within `ZERO` of zero are taken for zero, which leaves the solver's choice of donors; from there
     `active-set` goes on, so that a wrong choice is put right.
     """
-    from causalopt.verifying.verify import verify
-
     if result.x is None:
         return result
     layout = Layout.of(fits)

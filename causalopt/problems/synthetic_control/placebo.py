@@ -10,23 +10,22 @@ import dataclasses
 import itertools
 import math
 import numbers
-import os
-import pickle
-import subprocess
-import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import CausaloptError, CausaloptWarning, DataError, OptionError, SolverFailure
+from causalopt.errors import CausaloptWarning, DataError, OptionError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats
-
-if TYPE_CHECKING:
-    from causalopt.problems.synthetic_control.problem import SyntheticControlProblem
-    from causalopt.problems.synthetic_control.result import SyntheticControlResult
+from causalopt.problems.synthetic_control.apart import call_apart
+from causalopt.problems.synthetic_control.data import Study
+from causalopt.problems.synthetic_control.fit import COUNTS
+from causalopt.problems.synthetic_control.panel import label_index
+from causalopt.solving.dispatch import solve
+from causalopt.study.times import time_name
 
 #: A root mean squared error below this part of the outcomes' size is a perfect fit: what is left is rounding.
 PERFECT = 1e-9
@@ -120,76 +119,42 @@ class _Refit:
         return {"att": att, "pre rmspe": pre, "post rmspe": post, "rmspe ratio": ratio}
 
 
-def _read(result: SyntheticControlResult) -> _Refit:
-    values = result.problem.panel.values
-    return _Refit(
-        result._gap_values, result.problem.design.n_pre, result.weights_are_unique, float(np.abs(values).max())
-    )
+def _read(result: Any) -> _Refit:
+    study: Study = result.problem.study
+    size = float(np.abs(study.panel.values).max())
+    return _Refit(result._gap_values, study.n_pre, result.weights_are_unique, size)
 
 
-def _refit(problem: SyntheticControlProblem, solver: str, changes: Mapping[str, Any]) -> _Refit:
-    from causalopt.solving.dispatch import solve
-
+def _refits(variant: Callable[..., Any], solver: str, changes: Sequence[Mapping[str, Any]]) -> list[_Refit]:
+    """Solve a problem's variants; in a process of its own where there are several."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CausaloptWarning)  # weights that are not unique are in the table
-        return _read(solve(problem.variant(**changes), solver))
+        return [_read(solve(variant(**change), solver)) for change in changes]
 
 
-def _refit_all(result: SyntheticControlResult, changes: Sequence[Mapping[str, Any]], workers: int) -> list[_Refit]:
+def _refit_all(result: Any, changes: Sequence[Mapping[str, Any]], workers: int) -> list[_Refit]:
     """Refit with each set of changes, in this process or in several."""
     if not (isinstance(workers, int) and workers >= 1):
-        raise OptionError(f"workers is {workers!r}; it must be a positive whole number.")
-    problem, solver = result.problem, result.solver
-    if workers == 1 or len(changes) < 2:
-        return [_refit(problem, solver, change) for change in changes]
-    from concurrent.futures import ThreadPoolExecutor
-
+        raise OptionError(f"{argument('workers')} is {workers!r}; it must be a positive whole number.")
+    variant, solver = result.problem.variant, result.solver
     count = min(workers, len(changes))
-    with ThreadPoolExecutor(count) as threads:  # each thread waits for a process of its own
-        parts = list(threads.map(lambda k: _in_process((problem, solver, changes[k::count])), range(count)))
+    if count < 2:
+        return _refits(variant, solver, changes)
     refits: list[Any] = [None] * len(changes)
-    for k, part in enumerate(parts):
+    for k, part in enumerate(call_apart(_refits, [(variant, solver, changes[k::count]) for k in range(count)])):
         refits[k::count] = part
     return refits
 
 
-#: What a process runs: it reads one pickled job and writes one pickled answer. (multiprocessing would run the caller's
-#: main module again, which a script without a main guard does not survive.)
-_CHILD = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from causalopt.problems.synthetic_control.placebo import _answer; _answer()"
-)
-
-
-def _in_process(job: tuple[Any, ...]) -> list[_Refit]:
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=pickle.dumps(list(sys.path)) + pickle.dumps(job), capture_output=True
-    )
-    if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise SolverFailure(f"A process of the placebo run ended with code {done.returncode}: {' '.join(words[-1:])}")
-    answer = pickle.loads(done.stdout)
-    if isinstance(answer, Exception):
-        raise answer
-    return list(answer)
-
-
-def _answer() -> None:
-    """Do the job that is on standard input; run in a process of its own."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a solver prints must not mix with the answer
-    problem, solver, changes = pickle.load(sys.stdin.buffer)
-    answer: Any
-    try:
-        answer = [_refit(problem, solver, change) for change in changes]
-    except CausaloptError as error:
-        answer = error
-    with out:
-        pickle.dump(answer, out)
+def _tables(refits: Sequence[_Refit], index: pd.Index, times: pd.Index) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return effects and errors, with a row for each fit of each refit, and gaps, with a column for each."""
+    measures = [refit.measures() for refit in refits]
+    table = pd.DataFrame({key: np.concatenate([m[key] for m in measures]) for key in measures[0]}, index=index)
+    return table, pd.DataFrame(np.column_stack([refit.gaps for refit in refits]), index=times, columns=index)
 
 
 def in_space(
-    result: SyntheticControlResult,
+    result: Any,
     *,
     max_fit_ratio: float | None = None,
     workers: int = 1,
@@ -221,42 +186,43 @@ def in_space(
     >>> round(placebo.p_value, 4), len(placebo.table)
     (0.1111, 9)
     """
-    from causalopt.problems.synthetic_control.data import label_index
-
-    problem = result.problem
-    if len(problem.donors) < 2:
-        raise DataError("Placebos take at least two donors, of which each is predicted from the others.")
-    group = len(problem.treated) if len(problem.labels) < len(problem.treated) else 1
-    if group == 1:
-        names: list[Any] = list(problem.donors)
-        sets = [[label] for label in names]
-    else:
-        if len(problem.donors) <= group:
-            raise DataError(f"Placebos of averages of {group} units take more than {group} donors.")
-        sets = _sets_of(problem.donors, group, draws, seed)
-        names = [" + ".join(map(str, members)) for members in sets]
+    study: Study = result.problem.study
+    sets, names = _pretended(study, draws, seed)
     changes = [
-        {"treated": members, "donors": [label for label in problem.donors if label not in members]} for members in sets
+        {"treated": members, "donors": [label for label in study.design.donors if label not in members]}
+        for members in sets
     ]
-    refits = _refit_all(result, changes, workers)
-    own = _read(result)
-    measures = [own.measures(), *(refit.measures() for refit in refits)]
-    index = label_index([*problem.labels, *names], "unit")
-    columns: dict[str, Any] = {key: np.concatenate([m[key] for m in measures]) for key in measures[0]}
-    n = len(problem.labels)
-    columns["unique"] = [own.unique] * n + [refit.unique for refit in refits]
-    table = pd.DataFrame(columns, index=index)
-    table["role"] = ["treated"] * n + ["placebo"] * len(refits)
+    refits = [_read(result), *_refit_all(result, changes, workers)]
+    table, gaps = _tables(refits, label_index([*study.labels, *names], "unit"), study.panel.times)
+    n = len(study.labels)
+    table["unique"] = [refits[0].unique] * n + [refit.unique for refit in refits[1:]]
+    table["role"] = ["treated"] * n + ["placebo"] * len(sets)
     if max_fit_ratio is not None:
         if not max_fit_ratio > 0:
-            raise OptionError(f"max_fit_ratio is {max_fit_ratio!r}; it must be positive.")
+            raise OptionError(f"{argument('max_fit_ratio')} is {max_fit_ratio!r}; it must be positive.")
         worst = float(table["pre rmspe"].iloc[:n].max()) * max_fit_ratio
         table.loc[(table["role"] == "placebo") & (table["pre rmspe"] > worst), "role"] = "poor fit"
-    gaps = np.column_stack([own.gaps, *(refit.gaps for refit in refits)])
+    return SpacePlacebo(table, gaps, _p_value(table, n))
+
+
+def _pretended(study: Study, draws: int, seed: int) -> tuple[list[list[Any]], list[Any]]:
+    """Return the sets of donors that play the part of the treated, and their names."""
+    donors, group = study.design.donors, len(study.design.treated) if study.averages else 1
+    if len(donors) < 2:
+        raise DataError("Placebos take at least two donors, of which each is predicted from the others.")
+    if group == 1:
+        return [[label] for label in donors], list(donors)
+    if len(donors) <= group:
+        raise DataError(f"Placebos of averages of {group} units take more than {group} donors.")
+    sets = _sets_of(donors, group, draws, seed)
+    return sets, [" + ".join(map(str, members)) for members in sets]
+
+
+def _p_value(table: pd.DataFrame, n: int) -> Any:
+    """Return the p-value of the treated unit; of several, the first n of the table, a Series."""
     ratios = table.loc[table["role"] == "placebo", "rmspe ratio"].to_numpy()
-    p = [(1 + int((ratios >= own_ratio).sum())) / (1 + len(ratios)) for own_ratio in table["rmspe ratio"].iloc[:n]]
-    p_value = p[0] if n == 1 else pd.Series(p, index=index[:n], name="p value")
-    return SpacePlacebo(table, pd.DataFrame(gaps, index=problem.panel.times, columns=index), p_value)
+    p = [(1 + int((ratios >= own).sum())) / (1 + len(ratios)) for own in table["rmspe ratio"].iloc[:n]]
+    return p[0] if n == 1 else pd.Series(p, index=table.index[:n], name="p value")
 
 
 def _sets_of(donors: Sequence[Any], size: int, draws: int, seed: int) -> list[list[Any]]:
@@ -286,16 +252,11 @@ def _as_time(time: Any, before: pd.Index) -> Any:
     return time
 
 
-def in_time(result: SyntheticControlResult, times: Any = None, *, workers: int = 1) -> TimePlacebo:
+def in_time(result: Any, times: Any = None, *, workers: int = 1) -> TimePlacebo:
     """Refit as if treated earlier, on the times before the treatment alone ([ADH] 2015 section 4.1).
 
-    Parameters
-    ----------
-    result : SyntheticControlResult
-    times : sequence or single time, optional
-        Placebo times, dates also as text, each with at least two times before it; those of the later half before the
-        treatment unless given.
-    workers : int
+    Each placebo time has at least two times before it; they are those of the later half before the treatment unless
+    given.
 
     Examples
     --------
@@ -305,11 +266,8 @@ def in_time(result: SyntheticControlResult, times: Any = None, *, workers: int =
     >>> result.placebo_in_time([6]).table.index.tolist()
     [6]
     """
-    from causalopt.problems.synthetic_control.data import label_index, time_name
-
-    problem = result.problem
-    n_pre = problem.design.n_pre
-    before = problem.panel.times[:n_pre]
+    study: Study = result.problem.study
+    n_pre, before = study.n_pre, study.panel.times[: study.n_pre]
     if n_pre < 3:
         raise DataError("A placebo in time takes at least three times before the treatment.")
     chosen = list(before[max(2, n_pre // 2) :])
@@ -323,19 +281,15 @@ def in_time(result: SyntheticControlResult, times: Any = None, *, workers: int =
                 f"The placebo time {time_name(time)} must lie before the treatment: after {time_name(before[0])}, "
                 f"up to {time_name(before[-1])}."
             )
-    panel = dataclasses.replace(problem.panel, values=problem.panel.values[:n_pre], times=before, checked=True)
+    panel = dataclasses.replace(study.panel, values=study.panel.values[:n_pre], times=before, checked=True)
     refits = _refit_all(result, [{"outcomes": panel, "treatment_time": time} for time in chosen], workers)
-    single = len(problem.labels) == 1
     index = pd.Index(chosen, name="time")
-    if not single:
-        index = pd.MultiIndex.from_product([chosen, label_index(problem.labels, "unit")], names=["time", "unit"])
-    measures = [refit.measures() for refit in refits]
-    table = pd.DataFrame({key: np.concatenate([m[key] for m in measures]) for key in measures[0]}, index=index)
-    gaps = np.column_stack([refit.gaps for refit in refits])
-    return TimePlacebo(table, pd.DataFrame(gaps, index=before, columns=index))
+    if len(study.labels) > 1:
+        index = pd.MultiIndex.from_product([chosen, label_index(study.labels, "unit")], names=["time", "unit"])
+    return TimePlacebo(*_tables(refits, index, before))
 
 
-def leave_one_out(result: SyntheticControlResult, *, workers: int = 1) -> LeaveOneOut:
+def leave_one_out(result: Any, *, workers: int = 1) -> LeaveOneOut:
     """Refit without each donor that has a weight ([ADH] 2015 section 4.3).
 
     Examples
@@ -347,16 +301,14 @@ def leave_one_out(result: SyntheticControlResult, *, workers: int = 1) -> LeaveO
     >>> bool((table["pre rmspe"] >= table.loc["(none)", "pre rmspe"] - 1e-9).all())
     True
     """
-    from causalopt.problems.synthetic_control.data import label_index
-    from causalopt.problems.synthetic_control.result import COUNTS
-
-    problem = result.problem
-    if len(problem.donors) < 2:
+    study: Study = result.problem.study
+    donors = study.design.donors
+    if len(donors) < 2:
         raise DataError("There is one donor: nothing is left without it.")
     heaviest = result.weight_table.abs().max(axis=1).to_numpy()
     places = np.flatnonzero(heaviest > COUNTS)
-    left_out = [problem.donors[j] for j in places]
-    changes = [{"donors": [label for label in problem.donors if label != out]} for out in left_out]
+    left_out = [donors[j] for j in places]
+    changes = [{"donors": [label for label in donors if label != out]} for out in left_out]
     refits = [_read(result), *_refit_all(result, changes, workers)]
     index = label_index(["(none)", *left_out], "left out")
     att = [float(refit.gaps[refit.n_pre :].mean()) for refit in refits]
@@ -364,4 +316,4 @@ def leave_one_out(result: SyntheticControlResult, *, workers: int = 1) -> LeaveO
     weight = [np.nan, *heaviest[places]]
     table = pd.DataFrame({"att": att, "pre rmspe": error, "weight": weight}, index=index)
     gaps = np.column_stack([refit.gaps.mean(axis=1) for refit in refits])
-    return LeaveOneOut(table, pd.DataFrame(gaps, index=problem.panel.times, columns=index))
+    return LeaveOneOut(table, pd.DataFrame(gaps, index=study.panel.times, columns=index))

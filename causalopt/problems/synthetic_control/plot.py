@@ -29,14 +29,12 @@ from causalopt.plotting.style import (
     text_width,
     tidy,
 )
-from causalopt.problems.synthetic_control.data import time_name
+from causalopt.problems.synthetic_control.fit import COUNTS
 from causalopt.problems.synthetic_control.placebo import SpacePlacebo
 from causalopt.problems.synthetic_control.result import SyntheticControlResult
 from causalopt.solving.answer import draws
 from causalopt.solving.options import unknown_name
-
-#: A weight of less than this in absolute value has no bar.
-COUNTS = 1e-6
+from causalopt.study.times import time_name
 
 #: A range without limit is drawn so many times as far as the farthest bar or end shown, and has an arrow there.
 BEYOND = 1.15
@@ -53,12 +51,12 @@ def path_plot(result: SyntheticControlResult, ax: Any = None, *, fit: Any = None
     k = _fit_number(result, fit)
     ax = canvas(ax)
     times = _times(result)
-    ax.plot(times, result.problem.treated_values[:, k], color=INK, linewidth=1.8, label="actual")
+    ax.plot(times, result._study.treated_values[:, k], color=INK, linewidth=1.8, label="actual")
     ax.plot(
         times, result._synthetic[:, k], color=SECOND.colour, linestyle=SECOND.dash, linewidth=1.8, label="synthetic"
     )
     label(ax, y="outcome")
-    return _finish(result, ax, f"{result.problem.labels[k]} and its synthetic control")
+    return _finish(result, ax, f"{result._study.labels[k]} and its synthetic control")
 
 
 def gap_plot(result: SyntheticControlResult, ax: Any = None, *, fit: Any = None) -> Any:
@@ -68,7 +66,7 @@ def gap_plot(result: SyntheticControlResult, ax: Any = None, *, fit: Any = None)
     ax.axhline(0.0, color=MUTED, linewidth=0.8)
     ax.plot(_times(result), result._gap_values[:, k], color=INK, linewidth=1.8)
     label(ax, y="actual minus synthetic")
-    return _finish(result, ax, f"{result.problem.labels[k]}: gap")
+    return _finish(result, ax, f"{result._study.labels[k]}: gap")
 
 
 def placebo_plot(result: SyntheticControlResult, ax: Any = None, *, placebo: SpacePlacebo | None = None) -> Any:
@@ -123,11 +121,11 @@ def weights_plot(result: SyntheticControlResult, ax: Any = None, *, fit: Any = N
         _draw_ranges(ax, places, weights[shown], ends[shown])
     ax.axvline(0.0, color=MUTED, linewidth=0.8)
     tidy(ax, "x")
-    width = name_rows(ax, places, [result.problem.donors[j] for j in shown])
+    width = name_rows(ax, places, [result._study.design.donors[j] for j in shown])
     locate(ax, width)
     label(ax, x="weight", width=width)
     more = f" ({len(shown)} largest of {len(counting)})" if len(counting) > len(shown) else ""
-    head(ax, f"{result.problem.labels[k]}: donors{more}", width=width)
+    head(ax, f"{result._study.labels[k]}: donors{more}", width=width)
     return ax
 
 
@@ -167,7 +165,7 @@ draws(
 
 
 def _fit_number(result: SyntheticControlResult, fit: Any) -> int:
-    labels = result.problem.labels
+    labels = result._study.labels
     if fit is None:
         return 0
     if fit not in labels:
@@ -181,7 +179,7 @@ def _is_number(time: Any) -> bool:
 
 def _times(result: SyntheticControlResult) -> Any:
     """Return the times as dates or numbers; those that are neither as their positions."""
-    times = result.problem.panel.times
+    times = result._study.panel.times
     if isinstance(times, pd.PeriodIndex):
         return times.to_timestamp()
     if isinstance(times, pd.DatetimeIndex) or all(map(_is_number, times)):
@@ -191,15 +189,15 @@ def _times(result: SyntheticControlResult) -> Any:
 
 def _finish(result: SyntheticControlResult, ax: Any, title: str) -> Any:
     """Mark the treatment time, and give the picture its title, ticks and legend."""
-    problem = result.problem
-    times, first = _times(result), problem.panel.times[problem.design.n_pre]
+    study = result._study
+    times, first = _times(result), study.panel.times[study.n_pre]
     ax.axvline(
-        times[problem.design.n_pre], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1,
+        times[study.n_pre], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1,
         label=f"treated since {time_name(first)}",
     )  # fmt: skip
     tidy(ax)
     ax.margins(x=0.02)
-    _time_ticks(ax, times, problem.panel.times)
+    _time_ticks(ax, times, study.panel.times)
     head(ax, title)
     return ax
 

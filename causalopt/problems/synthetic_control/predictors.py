@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError, OptionError
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats
-from causalopt.problems.synthetic_control.data import Design, read_time, refuse_words, time_name
 from causalopt.problems.synthetic_control.fit import Constraints, Fit, scaled
 from causalopt.solving.options import unknown_name
 from causalopt.study.reading import refuse_rows, require_columns
+from causalopt.study.times import read_time, refuse_words, time_name
 
 #: The least importance that a search gives a predictor: below it the weights would no longer depend on it, and often
 #: no longer be unique.
@@ -41,9 +42,9 @@ class Predictors:
         """Return the standardised predictors of some units, (K, number of units)."""
         return np.asarray(self.frame.loc[list(units)].to_numpy(dtype=float).T / self.spread[:, None])
 
-    def treated(self, design: Design, pooled: bool) -> Floats:
+    def treated(self, units: Sequence[Any], pooled: bool) -> Floats:
         """Return the standardised predictors of what is fitted, (K, number of fits)."""
-        own = self.of(design.treated)
+        own = self.of(units)
         return np.asarray(own.mean(axis=1, keepdims=True)) if pooled else own
 
 
@@ -76,7 +77,7 @@ class Importance:
         return pd.Series(self.values, index=pd.Index(self.names, name="predictor"), name="importance")
 
 
-def read_predictors(predictors: pd.DataFrame, design: Design) -> Predictors:
+def read_predictors(predictors: pd.DataFrame, treated: list[Any], donors: list[Any]) -> Predictors:
     """Check the predictors of treated units and donors.
 
     Raises
@@ -84,24 +85,29 @@ def read_predictors(predictors: pd.DataFrame, design: Design) -> Predictors:
     DataError
         For units without a row, and predictors that are not numbers, missing, infinite or constant.
     """
+    name = argument("predictors")
     if not isinstance(predictors, pd.DataFrame) or not len(predictors.columns):
-        raise DataError("predictors must be a DataFrame with one row per unit and at least one column.")
+        raise DataError(f"{name} must be a DataFrame with one row per unit and at least one column.")
     if predictors.index.has_duplicates or predictors.columns.has_duplicates:
-        raise DataError("predictors has a row (unit) or column label twice.")
-    units = [*design.treated, *design.donors]
+        raise DataError(f"{name} has a row (unit) or column label twice.")
+    units = [*treated, *donors]
     missing = [label for label in units if label not in predictors.index]
     if missing:
-        raise DataError(f"predictors has no row for {', '.join(map(repr, missing[:5]))} ({len(missing)} unit(s)).")
+        raise DataError(f"{name} has no row for {', '.join(map(repr, missing[:5]))} ({len(missing)} unit(s)).")
     frame = predictors.loc[units]
-    for name in frame.columns:
-        if frame[name].dtype.kind not in "fiub":
-            raise DataError(f"Predictor {name!r} is not numeric (its type is {frame[name].dtype}).")
-        values = frame[name].to_numpy(dtype=float)
-        refuse_rows(~np.isfinite(values), frame.index, f"Predictor {name!r} is missing or infinite")
+    for column in frame.columns:
+        _require_numbers(column, frame[column])
+        values = frame[column].to_numpy(dtype=float)
+        refuse_rows(~np.isfinite(values), frame.index, f"Predictor {column!r} is missing or infinite")
         if np.ptp(values) == 0:
-            raise DataError(f"Predictor {name!r} is {values[0]:g} for every unit: it tells none apart. Leave it out.")
+            raise DataError(f"Predictor {column!r} is {values[0]:g} for every unit: it tells none apart. Leave it out.")
     spread = frame.to_numpy(dtype=float).std(axis=0, ddof=1)
-    return Predictors([str(name) for name in frame.columns], frame, spread)
+    return Predictors([str(column) for column in frame.columns], frame, spread)
+
+
+def _require_numbers(name: Any, values: pd.Series) -> None:
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"Predictor {name!r} is not numeric (its type is {values.dtype}).")
 
 
 def predictors_from_columns(
@@ -119,7 +125,7 @@ def predictors_from_columns(
     b  6.0  7.0
     """
     if isinstance(wanted, str):
-        raise OptionError(f"predictors={wanted!r}: give a list of columns.")
+        raise OptionError(f"{argument('predictors', wanted)}: give a list of columns.")
     averages: dict[str, pd.Series] = {}
     for item in wanted:
         column, times = (item, None) if isinstance(item, str) else item
@@ -145,8 +151,7 @@ def predictors_from_columns(
                 )
             key = f"{column} {several[0]}" + (f" to {several[-1]}" if len(several) > 1 else "")
             rows = df[time].isin(several)
-        if df[column].dtype.kind not in "fiub":
-            raise DataError(f"Predictor {column!r} is not numeric (its type is {df[column].dtype}).")
+        _require_numbers(column, df[column])
         if key in averages:
             raise DataError(f"Predictor {key!r} is named twice.")
         averages[key] = df[rows].groupby(unit, sort=False)[column].mean()
@@ -164,7 +169,10 @@ def read_importance(v: Any, names: list[str]) -> Importance:
         v = [v.get(name, 0.0) for name in names]
     values = np.asarray(v, dtype=float)
     if values.shape != (len(names),) or not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise DataError(f"v must hold {len(names)} numbers, zero or positive and not all zero, one for each predictor.")
+        raise DataError(
+            f"{argument('v')} must hold {len(names)} numbers, zero or positive and not all zero, one for each "
+            "predictor."
+        )
     return Importance(values / values.sum(), names, "given")
 
 
@@ -186,7 +194,7 @@ def search_importance(
     from scipy.optimize import minimize
 
     if v != "search":
-        raise OptionError(f"v is {v!r}; give numbers, or 'search'.")
+        raise OptionError(f"{argument('v')} is {v!r}; give numbers, or 'search'.")
     outcome = scaled(None, target, rows, constraints)
     best_fit = outcome.minimise()
     bound = np.sqrt(2 * outcome.value(best_fit) / len(target)) * outcome.unit

@@ -9,35 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from causalopt.errors import DataError, OptionError
+from causalopt.errors import DataError
 from causalopt.modeling.program import Floats, ProblemClass, Program
-from causalopt.problems.synthetic_control.data import Panel, read_design, read_panel
-from causalopt.problems.synthetic_control.fit import (
-    Fit,
-    Penalty,
-    in_unit_of_residual,
-    penalised,
-    read_constraints,
-    scaled,
-)
+from causalopt.problems.synthetic_control.data import Study
+from causalopt.problems.synthetic_control.fits import fits_of
 from causalopt.problems.synthetic_control.model import add_components, direct_program, polish, solve_active_set
-from causalopt.problems.synthetic_control.penalty import PenaltyChoice, choose_penalty, read_penalty
-from causalopt.problems.synthetic_control.predictors import (
-    Importance,
-    predictor_fit,
-    predictors_from_columns,
-    read_importance,
-    read_predictors,
-    search_importance,
-)
+from causalopt.problems.synthetic_control.panel import Panel, read_panel
+from causalopt.problems.synthetic_control.predictors import predictors_from_columns
 from causalopt.problems.synthetic_control.result import SyntheticControlResult
+from causalopt.solving.dispatch import solve
 from causalopt.solving.options import SolveOptions, refuse_unknown_arguments, unknown_name
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
@@ -46,10 +32,6 @@ from causalopt.verifying.claims import Solution
 
 #: The gap of a solver's answer above which it is polished.
 POLISH_ABOVE = 1e-9
-
-#: The label of the fit of the average of several treated units.
-AVERAGE = "average of treated"
-
 
 FORMULATIONS = {
     "residual": Formulation(
@@ -159,38 +141,21 @@ class SyntheticControlProblem(Problem):
         outcome: str | None = None,
     ) -> None:
         began = perf_counter()
-        self._formulations = FORMULATIONS
-        self.kind, self.constraints = read_constraints(weights, intercept)
         panel = read_panel(outcomes, unit, time, outcome, treated)
-        self.design = read_design(panel, treated, treatment_time, donors)
-        self.pooled = bool(pooled)
-        self.l2 = l2
-        self._arguments = {
-            "weights": weights, "intercept": intercept, "lam": lam, "alpha": alpha, "l2": l2,
-            "predictors": predictors, "v": v, "pooled": pooled,
-        }  # fmt: skip
-        self.predictors = None
-        if predictors is not None:
-            if not self.constraints.no_intercept or self.kind not in ("simplex", "penalized", "custom"):
-                raise OptionError(
-                    f"predictors= goes with weights that have no intercept, such as 'simplex', not with {self.kind!r}."
-                )
-            self.predictors = read_predictors(predictors, self.design)
-        elif v is not None:
-            raise OptionError("v= weighs predictors: give predictors= too.")
-        grid = read_penalty(self.kind, self.constraints, lam, alpha, l2)
-        self.importance: list[Importance] = []
-        plain = [self._plain_fit(*arrays, v) for arrays in self._targets()]
-        self.penalty_choice: PenaltyChoice | None = None
-        self.penalty = Penalty()
-        if grid is not None:
-            if grid.is_choice:
-                self.penalty_choice = choose_penalty(grid, self)
-                self.penalty = self.penalty_choice.penalty
-            else:
-                self.penalty = grid.only
-            plain = [penalised(fit, self.penalty) for fit in plain]
-        self.fits = [in_unit_of_residual(fit) for fit in plain]
+        study = Study(panel, treated, treatment_time, donors, weights, intercept, lam, alpha, l2, predictors, v, pooled)
+        self._take(study, began)
+
+    @classmethod
+    def _of(cls, study: Study) -> SyntheticControlProblem:
+        problem = cls.__new__(cls)
+        problem._take(study, perf_counter())
+        return problem
+
+    def _take(self, study: Study, began: float) -> None:
+        self._formulations = FORMULATIONS
+        self.study, self.design, self.predictors = study, study.design, study.known
+        self.kind, self.constraints = study.kind, study.constraints
+        self.fits, self.importance, self.penalty, self.penalty_choice = fits_of(study)
         self.data_seconds = perf_counter() - began
 
     # ---- data ----
@@ -198,7 +163,7 @@ class SyntheticControlProblem(Problem):
     @property
     def panel(self) -> Panel:
         """The outcomes."""
-        return self.design.panel
+        return self.study.panel
 
     @property
     def treated(self) -> list[Any]:
@@ -213,39 +178,17 @@ class SyntheticControlProblem(Problem):
     @property
     def labels(self) -> list[Any]:
         """Labels of the fits: the treated units, or one for their average."""
-        return [AVERAGE] if self.pooled and len(self.treated) > 1 else list(self.treated)
+        return self.study.labels
 
-    @cached_property
+    @property
     def donor_values(self) -> Floats:
         """Outcomes of the donors at all times, (T, J)."""
-        return np.ascontiguousarray(self.panel.values[:, self.design.donor_columns])
+        return self.study.donor_values
 
-    @cached_property
+    @property
     def treated_values(self) -> Floats:
         """Outcomes of what is fitted at all times, (T, number of fits)."""
-        values = self.panel.values[:, self.design.treated_columns]
-        return values.mean(axis=1, keepdims=True) if len(self.labels) < len(self.treated) else values
-
-    def _targets(self) -> list[tuple[Any, Floats, Floats | None]]:
-        """Return label, outcomes before the treatment, and predictors of what is fitted."""
-        n_pre = self.design.n_pre
-        own = None if self.predictors is None else self.predictors.treated(self.design, self.pooled)
-        return [
-            (label, self.treated_values[:n_pre, k], None if own is None else own[:, k])
-            for k, label in enumerate(self.labels)
-        ]
-
-    def _plain_fit(self, label: Any, target: Floats, own: Floats | None, v: Any) -> Fit:
-        rows = self.donor_values[: self.design.n_pre]
-        if self.predictors is None or own is None:
-            return scaled(label, target, rows, self.constraints)
-        donors = self.predictors.of(self.donors)
-        if isinstance(v, str):
-            found = search_importance(v, self.predictors.names, own, donors, target, rows, self.constraints)
-        else:
-            found = read_importance(v, self.predictors.names)
-        self.importance.append(found)
-        return predictor_fit(label, own, donors, found.values, self.constraints)
+        return self.study.treated_values
 
     def variant(self, **changes: Any) -> SyntheticControlProblem:
         """Return the problem with other arguments; a penalty that was chosen stays as it is.
@@ -257,15 +200,21 @@ class SyntheticControlProblem(Problem):
         **changes : keyword arguments
             Arguments of the constructor, with their new values.
         """
-        arguments = self._arguments | {"donors": self.donors}
+        study = self.study
+        asked: dict[str, Any] = {
+            "panel": dataclasses.replace(study.panel, checked=True),
+            "treated": self.treated,
+            "treatment_time": self.design.treatment_time,
+            "donors": self.donors,
+        }
         if self.penalty_choice is not None:
-            arguments |= {"lam": self.penalty.lam}
-            arguments |= {} if self.penalty.pairwise or self.kind == "ridge" else {"alpha": self.penalty.alpha}
-        arguments |= changes
-        panel = arguments.pop("outcomes", dataclasses.replace(self.panel, checked=True))
-        treated = arguments.pop("treated", self.treated)
-        start = arguments.pop("treatment_time", self.design.treatment_time)
-        return SyntheticControlProblem(panel, treated, start, **arguments)
+            asked["lam"] = self.penalty.lam
+            asked |= {} if self.penalty.pairwise or self.kind == "ridge" else {"alpha": self.penalty.alpha}
+        asked |= changes
+        unit, time, outcome = (asked.pop(name, None) for name in ("unit", "time", "outcome"))
+        if "outcomes" in asked:
+            asked["panel"] = read_panel(asked.pop("outcomes"), unit, time, outcome, asked["treated"])
+        return self._of(dataclasses.replace(study, **asked))
 
     # ---- model ----
 
@@ -390,8 +339,6 @@ def synthetic_control(
     >>> round(result.att, 6)
     5.0
     """
-    from causalopt.solving.dispatch import solve
-
     refuse_unknown_arguments(synthetic_control, problem, SyntheticControlProblem, {})
     if predictors is not None and not isinstance(predictors, pd.DataFrame):
         predictors = predictors_from_columns(df, unit, time, treatment_time, predictors)

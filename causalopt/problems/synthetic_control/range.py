@@ -9,13 +9,22 @@ the effect, over it are two linear programs each.
 from __future__ import annotations
 
 import dataclasses
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.linalg import lapack
 
 from causalopt.modeling.program import Floats, Ints, Program
+from causalopt.problems.synthetic_control.data import Study
 from causalopt.problems.synthetic_control.fit import Fit
+from causalopt.problems.synthetic_control.model import Layout, direct_program, solve_active_set
+from causalopt.solving.attempts import run_fast_path, solve_program
+from causalopt.solving.backend import get_backend
+from causalopt.solving.choice import choose_backend
+from causalopt.solving.extremes import extremes
+from causalopt.solving.options import SolveOptions
+from causalopt.solving.result import Ledger, Result
 from causalopt.verifying.claims import Reason
 
 #: Directions along which standardised rows change by less than this leave the fit as it is.
@@ -72,10 +81,6 @@ class OptimalFace:
         return self._extreme(own, 1.0), self._extreme(own, -1.0)
 
     def _extreme(self, cost: Floats, sign: float) -> float:
-        from causalopt.solving.attempts import solve_program
-        from causalopt.solving.choice import choose_backend
-        from causalopt.solving.options import SolveOptions
-
         # in y = norms * x, whose rows are orthonormal
         at = self.changes @ (self.norms * self.x[self.columns])
         scaled_cost = cost / self.norms
@@ -123,3 +128,82 @@ def optimal_face(fit: Fit) -> OptimalFace | None:
     _, singular, right = np.linalg.svd(triangle, full_matrices=True)
     rank = int((singular > NULL * max(float(singular.max(initial=0.0)), 1e-300)).sum())
     return OptimalFace(fit, x, columns, right[:rank], right[rank:], norms, problem.nonnegative)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Effect:
+    """The effect (mean gap since the treatment) as a function of the weights of one fit.
+
+    Attributes
+    ----------
+    study : Study
+    k : int
+        Which of its fits.
+    fit : Fit
+    face : OptimalFace or None
+    weights : (J,) array
+        Those found.
+    """
+
+    study: Study
+    k: int
+    fit: Fit
+    face: OptimalFace | None
+    weights: Floats
+
+    @cached_property
+    def after(self) -> Floats:
+        """Mean outcomes of the donors since the treatment."""
+        return np.asarray(self.study.donor_values[self.study.n_pre :].mean(axis=0))
+
+    @cached_property
+    def constant(self) -> float:
+        """The effect of weights that are all zero."""
+        return float(self.study.treated_values[self.study.n_pre :, self.k].mean()) - self.fit.target_shift
+
+    def over_optimal(self) -> tuple[float, float]:
+        """Return the range over the optimal weights, each at its best intercept."""
+        constant, slope = self.constant, self.fit.row_shift - self.after
+        found = float(slope @ self.weights)
+        low, high = (found, found) if self.face is None else self.face.range(slope)
+        # rounding may leave the weights found just outside
+        return constant + min(low, found), constant + max(high, found)
+
+    def over_near_optimal(self, eta: float, solver: str) -> tuple[float, float, float]:
+        """Return the range over all weights whose objective is within (1 + eta) of the best, and its gap."""
+        low, high = self.over_optimal()
+        if np.isinf(low) or np.isinf(high):
+            return -np.inf, np.inf, 0.0
+        program = direct_program([self.fit])
+        cost = self._cost(program)
+        # In a unit near one, so that the search starts where it should.
+        size = float(np.abs(cost).max())
+        if size == 0:  # donors whose mean outcome is zero since the treatment: no weights move the effect
+            return low, high, 0.0
+        step = _step_solver(self.fit, solver)
+        best = step(program).x
+        assert best is not None
+        if program.objective(best) <= 1e-12 * len(self.fit.target):  # a perfect fit: nothing else is near it
+            return low, high, 0.0
+        ends = extremes(program, cost / size, best, eta, step)
+        values = [self.constant + size * end.value for end in ends]
+        return values[0], values[1], max(abs(end.value - end.limit) for end in ends) * size
+
+    def _cost(self, program: Program) -> Floats:
+        """Return the effect, less its constant, at any intercept: near-optimal intercepts differ too."""
+        layout, cost = Layout.of([self.fit]), np.zeros(program.n_columns)
+        on_weights = self.fit.row_shift - self.after if layout.has_intercept else -self.after
+        cost[layout.weights(0)] = on_weights
+        if layout.split:
+            cost[layout.negative(0)] = -on_weights
+        cost[layout.intercept(0)] = -self.fit.unit
+        return cost
+
+
+def _step_solver(fit: Fit, solver: str) -> Callable[[Program], Result]:
+    """Return what solves the program of a fit with other linear costs, and verifies."""
+    if solver == "active-set":
+        path, options = partial(solve_active_set, [fit]), SolveOptions(gap=1e-9)
+        return lambda program: run_fast_path(program, solver, path, options, None, Ledger(), "it was asked for")
+    backend = get_backend(solver)
+    return lambda program: solve_program(program, backend, SolveOptions())

@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from causalopt.errors import OptionError, warn
+from causalopt.messages import Message, argument, call
 from causalopt.modeling.program import Floats, Program
-from causalopt.problems.synthetic_control.data import label_index, time_name
-from causalopt.problems.synthetic_control.fit import check_penalty_number
-from causalopt.problems.synthetic_control.model import Layout, solve_active_set
-from causalopt.problems.synthetic_control.range import OptimalFace, optimal_face
+from causalopt.problems.synthetic_control import placebo
+from causalopt.problems.synthetic_control.data import Study
+from causalopt.problems.synthetic_control.fit import COUNTS, Fit, check_penalty_number
+from causalopt.problems.synthetic_control.model import Layout
+from causalopt.problems.synthetic_control.panel import label_index
+from causalopt.problems.synthetic_control.placebo import LeaveOneOut, SpacePlacebo, TimePlacebo
+from causalopt.problems.synthetic_control.range import Effect, OptimalFace, optimal_face
 from causalopt.solving.result import Result
+from causalopt.study.estimates import EstimateRange
+from causalopt.study.times import time_name
 
-if TYPE_CHECKING:
-    from causalopt.problems.synthetic_control.placebo import LeaveOneOut, SpacePlacebo, TimePlacebo
-    from causalopt.problems.synthetic_control.problem import SyntheticControlProblem
-
-#: A weight of less than this in absolute value is not listed among the donors that count.
-COUNTS = 1e-6
-
-
-@dataclasses.dataclass(frozen=True)
-class EffectRange:
-    """The effects of all weights whose objective is within (1 + eta) of the best.
-
-    Attributes
-    ----------
-    lower, upper : float
-        The extremes; attained, up to the gap.
-    eta : float
-    gap : float
-        How much wider the range could be, at most: proved by duality.
-    """
-
-    lower: float
-    upper: float
-    eta: float
-    gap: float
-
-    def __str__(self) -> str:
-        return f"{self.lower:.6g} to {self.upper:.6g} over all weights within {self.eta:.4g} of the best fit"
+EffectRange = EstimateRange
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -58,11 +36,21 @@ class SyntheticControlResult(Result):
     program : Program
     """
 
-    problem: SyntheticControlProblem
+    problem: Any
     program: Program
 
+    @property
+    def _study(self) -> Study:
+        study: Study = self.problem.study
+        return study
+
+    @property
+    def _fits(self) -> list[Fit]:
+        fits: list[Fit] = self.problem.fits
+        return fits
+
     @classmethod
-    def of(cls, problem: SyntheticControlProblem, result: Result, program: Program) -> SyntheticControlResult:
+    def of(cls, problem: Any, result: Result, program: Program) -> SyntheticControlResult:
         """Return a verified answer with labels; warn where the weights are not unique.
 
         Parameters
@@ -80,7 +68,7 @@ class SyntheticControlResult(Result):
             warn(note)
         return dataclasses.replace(answer, warnings=(*answer.warnings, *notes)) if notes else answer
 
-    def _notes(self) -> list[str]:
+    def _notes(self) -> list[Message]:
         notes = []
         if not self.weights_are_unique:
             span = self.att_range(0.0)
@@ -89,15 +77,17 @@ class SyntheticControlResult(Result):
                 if span.upper - span.lower <= 1e-9 * max(abs(span.upper), abs(span.lower))
                 else f"the effect goes from {span.lower:.6g} to {span.upper:.6g}"
             )
-            notes.append(
+            ranges = call("att_range", "weight_ranges and att_range()")
+            note = (
                 f"The weights are not unique: other weights fit the treated unit exactly as well, and {spread}. See "
-                "weight_ranges and att_range(); more times before the treatment, fewer donors, or a penalty decide."
+                f"{ranges}; more times before the treatment, fewer donors, or a penalty decide."
             )
+            notes.append(Message(note))
         choice = self.problem.penalty_choice
         if choice is not None and choice.at_edge:
-            notes.append(
-                f"The chosen lam ({choice.penalty.lam:.4g}) is at the edge of those tried; give a wider range (lam=)."
-            )
+            wider = f"give a wider range ({argument('lam', assigned=True)})"
+            note = f"The chosen lam ({choice.penalty.lam:.4g}) is at the edge of those tried; {wider}."
+            notes.append(Message(note))
         return notes
 
     # ---- weights and paths ----
@@ -106,7 +96,7 @@ class SyntheticControlResult(Result):
     def _points(self) -> list[tuple[Floats, float]]:
         """Weights and internal intercept of each fit."""
         assert self.x is not None
-        layout = Layout.of(self.problem.fits)
+        layout = Layout.of(self._fits)
         return [layout.read(self.x, k) for k in range(layout.n_fits)]
 
     @cached_property
@@ -115,17 +105,17 @@ class SyntheticControlResult(Result):
 
     @cached_property
     def _intercept_values(self) -> Floats:
-        pairs = zip(self.problem.fits, self._points, strict=True)
+        pairs = zip(self._fits, self._points, strict=True)
         return np.array([fit.intercept(weights, internal) for fit, (weights, internal) in pairs])
 
     @property
     def _fit_index(self) -> pd.Index:
-        return label_index(self.problem.labels, "fit")
+        return label_index(self._study.labels, "fit")
 
     @cached_property
     def weight_table(self) -> pd.DataFrame:
         """Weights by donor, with a column for each treated unit."""
-        donors = label_index(self.problem.donors, "donor")
+        donors = label_index(self._study.design.donors, "donor")
         return pd.DataFrame(self._weight_values, index=donors, columns=self._fit_index)
 
     @cached_property
@@ -135,14 +125,20 @@ class SyntheticControlResult(Result):
 
     @property
     def _single(self) -> bool:
-        return len(self.problem.labels) == 1
+        return len(self._study.labels) == 1
+
+    @property
+    def _heavy(self) -> pd.Series:
+        """By donor that counts, the largest of its weights in absolute value, the heaviest first."""
+        heavy = self.weight_table.abs().max(axis=1).sort_values(ascending=False, kind="stable")
+        return heavy[heavy > COUNTS]
 
     @property
     def weights(self) -> Any:
         """Weights by donor: a Series, or a DataFrame with a column for each treated unit."""
         if not self._single:
             return self.weight_table
-        return pd.Series(self._weight_values[:, 0], label_index(self.problem.donors, "donor"), name="weight")
+        return pd.Series(self._weight_values[:, 0], label_index(self._study.design.donors, "donor"), name="weight")
 
     @property
     def intercept(self) -> Any:
@@ -151,16 +147,16 @@ class SyntheticControlResult(Result):
 
     @cached_property
     def _synthetic(self) -> Floats:
-        return np.asarray(self.problem.donor_values @ self._weight_values + self._intercept_values)
+        return np.asarray(self._study.donor_values @ self._weight_values + self._intercept_values)
 
     @cached_property
     def _gap_values(self) -> Floats:
-        return np.asarray(self.problem.treated_values - self._synthetic)
+        return np.asarray(self._study.treated_values - self._synthetic)
 
     def _by_time(self, values: Floats) -> Any:
-        times = self.problem.panel.times
+        times = self._study.panel.times
         if self._single:
-            return pd.Series(values[:, 0], index=times, name=self.problem.labels[0])
+            return pd.Series(values[:, 0], index=times, name=self._study.labels[0])
         return pd.DataFrame(values, index=times, columns=self._fit_index)
 
     @property
@@ -176,13 +172,13 @@ class SyntheticControlResult(Result):
     @property
     def att_by_unit(self) -> pd.Series:
         """Mean gap since the treatment time, by treated unit."""
-        values = self._gap_values[self.problem.design.n_pre :].mean(axis=0)
+        values = self._gap_values[self._study.n_pre :].mean(axis=0)
         return pd.Series(values, index=self._fit_index, name="att")
 
     @property
     def att(self) -> float:
         """Mean gap since the treatment time, over all treated units."""
-        return float(self._gap_values[self.problem.design.n_pre :].mean())
+        return float(self._gap_values[self._study.n_pre :].mean())
 
     @property
     def fit(self) -> pd.DataFrame:
@@ -191,7 +187,7 @@ class SyntheticControlResult(Result):
         Columns: `ssr` and `pre rmspe` (before the treatment), `post rmspe` (since), `rmspe ratio`, and `loss`: the
         stated objective in the user's units, penalty included.
         """
-        n_pre, gaps = self.problem.design.n_pre, self._gap_values
+        n_pre, gaps = self._study.n_pre, self._gap_values
         ssr = np.einsum("tk,tk->k", gaps[:n_pre], gaps[:n_pre])
         pre, post = np.sqrt(ssr / n_pre), np.sqrt((gaps[n_pre:] ** 2).mean(axis=0))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -200,12 +196,8 @@ class SyntheticControlResult(Result):
         return pd.DataFrame(columns, index=self._fit_index)
 
     def _losses(self) -> list[float]:
-        losses = []
-        for fit, (w, mu) in zip(self.problem.fits, self._points, strict=True):
-            residual = fit.target - mu - fit.rows @ w
-            value = 0.5 * float(residual @ residual) + 0.5 * fit.l2 * float(w @ w) + float(fit.linear @ w)
-            losses.append(fit.factor * (value + fit.l1 * float(np.abs(w).sum())) + fit.constant)
-        return losses
+        pairs = zip(self._fits, self._points, strict=True)
+        return [fit.factor * fit.value(fit.at(*point)) + fit.constant for fit, point in pairs]
 
     @property
     def loss(self) -> float:
@@ -220,28 +212,28 @@ class SyntheticControlResult(Result):
         OptionError
             Where the fit is to the outcomes.
         """
-        problem = self.problem
-        if problem.predictors is None:
-            raise OptionError("This fit is to the outcomes, not to predictors=; look at `gaps` and `fit` instead.")
-        frame, parts = problem.predictors.frame, []
-        donors = frame.loc[problem.donors].to_numpy(dtype=float)
-        own = problem.predictors.treated(problem.design, problem.pooled) * problem.predictors.spread[:, None]
-        for k in range(len(problem.labels)):
+        study, known = self._study, self._study.known
+        if known is None:
+            given = argument("predictors", assigned=True)
+            raise OptionError(f"This fit is to the outcomes, not to {given}; look at `gaps` and `fit` instead.")
+        parts = []
+        donors = known.frame.loc[study.design.donors].to_numpy(dtype=float)
+        own = known.treated(study.design.treated, study.averages) * known.spread[:, None]
+        for k in range(len(study.labels)):
             columns = {
                 "treated": own[:, k],
                 "synthetic": donors.T @ self._weight_values[:, k],
                 "donor mean": donors.mean(axis=0),
-                "importance": problem.importance[k].values,
+                "importance": self.problem.importance[k].values,
             }
-            index = pd.Index(problem.predictors.names, name="predictor")
-            parts.append(pd.DataFrame(columns, index=index))
+            parts.append(pd.DataFrame(columns, index=pd.Index(known.names, name="predictor")))
         return parts[0] if self._single else pd.concat(parts, keys=self._fit_index)
 
     # ---- what the data decide ----
 
     @cached_property
     def _faces(self) -> list[OptimalFace | None]:
-        return [optimal_face(fit) for fit in self.problem.fits]
+        return [optimal_face(fit) for fit in self._fits]
 
     @property
     def weights_are_unique(self) -> bool:
@@ -263,17 +255,9 @@ class SyntheticControlResult(Result):
                 for j in face.support:
                     ends[j] = face.range(np.eye(1, len(own), j)[0])
             parts.append(
-                pd.DataFrame(ends, index=label_index(self.problem.donors, "donor"), columns=["lower", "upper"])
+                pd.DataFrame(ends, index=label_index(self._study.design.donors, "donor"), columns=["lower", "upper"])
             )
         return parts[0] if self._single else pd.concat(parts, keys=self._fit_index)
-
-    def _effect_of_weights(self, k: int) -> tuple[float, Floats]:
-        """Return constant and slope of the effect as a function of the weights of fit k, at its best intercept."""
-        problem, fit = self.problem, self.problem.fits[k]
-        n_pre = problem.design.n_pre
-        after = problem.donor_values[n_pre:].mean(axis=0)
-        own = float(problem.treated_values[n_pre:, k].mean())
-        return own - fit.target_shift, fit.row_shift - after
 
     def att_range(self, eta: float = 0.0, solver: str | None = None) -> EffectRange:
         """Return the range of the effect over all weights whose objective is within (1 + eta) of the best.
@@ -305,59 +289,17 @@ class SyntheticControlResult(Result):
         >>> print(result.att_range(0.1))
         5.01622 to 5.14595 over all weights within 0.1 of the best fit
         """
-        eta = check_penalty_number("eta", eta)
-        if eta == 0:
-            ends = []
-            for k in range(len(self.problem.fits)):
-                ends.append((*self._on_optimal_face(k), 0.0))
-        else:
-            if self.problem.l2 == "unsquared" and self.problem.penalty.alpha < 1:
-                raise OptionError("Near-optimal weights are not available with l2='unsquared': use 'squared'.")
-            ends = [self._near_optimal(k, eta, solver or self.solver) for k in range(len(self.problem.fits))]
-        low, high, gap = np.array(ends).mean(axis=0)
-        return EffectRange(float(low), float(high), eta, float(gap))
-
-    def _on_optimal_face(self, k: int) -> tuple[float, float]:
-        """Return the range of the effect of fit k over its optimal weights."""
-        constant, slope = self._effect_of_weights(k)
-        face = self._faces[k]
-        own = float(slope @ self._weight_values[:, k])
-        low, high = (own, own) if face is None else face.range(slope)
-        return constant + min(low, own), constant + max(high, own)  # rounding may leave the weights found just outside
-
-    def _near_optimal(self, k: int, eta: float, solver: str) -> tuple[float, float, float]:
-        from causalopt.modeling.compile import compile_model
-        from causalopt.problems.synthetic_control.model import add_components
-        from causalopt.solving.extremes import extremes
-
-        fit = self.problem.fits[k]
-        low, high = self._on_optimal_face(k)
-        if np.isinf(low) or np.isinf(high):
-            return -np.inf, np.inf, 0.0
-        constant, _ = self._effect_of_weights(k)
-        program = compile_model(_model_of(add_components, fit))
-        layout = Layout.of([fit])
-        # The effect at any intercept, not the best one: near-optimal intercepts differ too.
-        cost = np.zeros(program.n_columns)
-        after = self.problem.donor_values[self.problem.design.n_pre :].mean(axis=0)
-        on_weights = fit.row_shift - after if layout.has_intercept else -after
-        cost[layout.weights(0)] = on_weights
-        if layout.split:
-            cost[layout.negative(0)] = -on_weights
-        cost[layout.intercept(0)] = -fit.unit
-        # In a unit near one, so that the search starts where it should.
-        size = float(np.abs(cost).max())
-        if size == 0:  # donors whose mean outcome is zero since the treatment: no weights move the effect
-            return low, high, 0.0
-        step = _step_solver([fit], solver)
-        best = step(program).x
-        assert best is not None
-        if program.objective(best) <= 1e-12 * len(fit.target):  # a perfect fit: nothing else is near it
-            return low, high, 0.0
-        ends = extremes(program, cost / size, best, eta, step)
-        values = [constant + size * end.value for end in ends]
-        gap = max(abs(end.value - end.limit) for end in ends) * size
-        return values[0], values[1], gap
+        study, eta = self._study, check_penalty_number("eta", eta)
+        if eta > 0 and study.l2 == "unsquared" and self.problem.penalty.alpha < 1:
+            squared = f"Near-optimal weights are not available with {argument('l2', 'unsquared')}: use 'squared'."
+            raise OptionError(squared)
+        ends = []
+        for k, fit in enumerate(self._fits):
+            effect = Effect(study, k, fit, self._faces[k], self._weight_values[:, k])
+            near = (*effect.over_optimal(), 0.0) if eta == 0 else effect.over_near_optimal(eta, solver or self.solver)
+            ends.append(near)
+        low, high, gap = np.mean(ends, axis=0)
+        return EffectRange(float(low), float(high), eta, float(gap), "the best fit")
 
     # ---- inference and robustness ----
 
@@ -377,9 +319,7 @@ class SyntheticControlResult(Result):
         SpacePlacebo
             The p-value, and effects and errors by unit.
         """
-        from causalopt.problems.synthetic_control.placebo import in_space
-
-        return in_space(self, max_fit_ratio=max_fit_ratio, workers=workers)
+        return placebo.in_space(self, max_fit_ratio=max_fit_ratio, workers=workers)
 
     def placebo_in_time(self, times: Any = None, *, workers: int = 1) -> TimePlacebo:
         """Refit as if treated earlier; see `causalopt.problems.synthetic_control.placebo.in_time`.
@@ -396,9 +336,7 @@ class SyntheticControlResult(Result):
         TimePlacebo
             Effects and errors by placebo time.
         """
-        from causalopt.problems.synthetic_control.placebo import in_time
-
-        return in_time(self, times, workers=workers)
+        return placebo.in_time(self, times, workers=workers)
 
     def leave_one_out(self, *, workers: int = 1) -> LeaveOneOut:
         """Refit without each donor that counts; see `causalopt.problems.synthetic_control.placebo.leave_one_out`.
@@ -413,20 +351,17 @@ class SyntheticControlResult(Result):
         LeaveOneOut
             Effects without each donor, and their range.
         """
-        from causalopt.problems.synthetic_control.placebo import leave_one_out
-
-        return leave_one_out(self, workers=workers)
+        return placebo.leave_one_out(self, workers=workers)
 
     def facts(self) -> dict[str, str]:
         """Return the facts of the solve, with those of the synthetic control first."""
-        problem, fit = self.problem, self.fit
-        n_pre, times = problem.design.n_pre, list(map(time_name, problem.panel.times))
-        heavy = self.weight_table.abs().max(axis=1).sort_values(ascending=False, kind="stable")
-        heavy = heavy[heavy > COUNTS]
+        study, fit, penalty = self._study, self.fit, self.problem.penalty
+        n_pre, times = study.n_pre, list(map(time_name, study.panel.times))
+        heavy = self._heavy
         own = {
-            "treated": ", ".join(map(str, problem.labels)) + f", since {time_name(problem.design.treatment_time)}",
+            "treated": ", ".join(map(str, study.labels)) + f", since {time_name(study.design.treatment_time)}",
             "times": f"{n_pre} before ({times[0]} to {times[n_pre - 1]}), {len(times) - n_pre} since",
-            "weights": f"{problem.kind}, {len(problem.donors)} donors, {len(heavy)} with weight"
+            "weights": f"{study.kind}, {len(study.design.donors)} donors, {len(heavy)} with weight"
             + ("" if self.weights_are_unique else ", NOT UNIQUE"),
             "largest": ", ".join(
                 f"{label} " + " / ".join(f"{v:.4f}" for v in self.weight_table.loc[label]) for label in heavy.index[:6]
@@ -434,39 +369,9 @@ class SyntheticControlResult(Result):
             "pre-treatment rmspe": ", ".join(f"{value:.6g}" for value in fit["pre rmspe"]),
             "effect (mean gap)": f"{self.att:.6g}",
         }
-        if not problem.constraints.no_intercept:
+        if not study.constraints.no_intercept:
             own["intercept"] = ", ".join(f"{value:.6g}" for value in self.intercepts)
-        if problem.penalty.lam:
-            chosen = " (chosen by donors in the treated's part)" if problem.penalty_choice is not None else ""
-            own["penalty"] = f"lam {problem.penalty.lam:.6g}, alpha {problem.penalty.alpha:g}{chosen}"
+        if penalty.lam:
+            chosen = " (chosen by donors in the treated's part)" if self.problem.penalty_choice is not None else ""
+            own["penalty"] = f"lam {penalty.lam:.6g}, alpha {penalty.alpha:g}{chosen}"
         return own | super().facts()
-
-
-def _model_of(add: Any, fit: Any) -> Any:
-    import pyomo.environ as pyo
-
-    from causalopt.modeling.costs import ArrayObjective
-
-    model = pyo.ConcreteModel()
-    cost, sense = add([fit], model)
-    model.objective = ArrayObjective(**cost, sense=sense)
-    return model
-
-
-def _step_solver(fits: Sequence[Any], solver: str) -> Any:
-    """Return what solves a program of these fits with other linear costs, and verifies."""
-    from functools import partial
-
-    from causalopt.solving.attempts import run_fast_path, solve_program
-    from causalopt.solving.options import SolveOptions
-    from causalopt.solving.result import Ledger
-
-    if solver == "active-set":
-        path = partial(solve_active_set, fits)
-        return lambda program: run_fast_path(
-            program, solver, path, SolveOptions(gap=1e-9), None, Ledger(), "it was asked for"
-        )
-    from causalopt.solving.backend import get_backend
-
-    backend = get_backend(solver)
-    return lambda program: solve_program(program, backend, SolveOptions())

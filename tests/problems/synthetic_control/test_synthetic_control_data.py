@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.problems.synthetic_control.data import read_panel
+from causalopt.problems.synthetic_control.panel import read_panel
 
 
 @pytest.fixture

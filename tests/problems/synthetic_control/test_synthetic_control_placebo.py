@@ -1,11 +1,13 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import causalopt as co
-from causalopt.problems.synthetic_control import placebo
+from causalopt.problems.synthetic_control import apart, placebo
 
 GERMANY = {"unit": "country", "time": "year", "outcome": "gdp", "treated": "West Germany", "treatment_time": 1990}
 CALIFORNIA = {"unit": "state", "time": "year", "outcome": "cigsale", "treated": "California", "treatment_time": 1989}
@@ -155,10 +157,23 @@ def test_processes_give_what_one_process_gives(california):
 def test_errors_come_back_from_processes(california, monkeypatch):
     problem = california.problem
     with pytest.raises(co.DataError, match="no donors"):
-        placebo._in_process((problem, "active-set", [{"donors": []}]))
-    monkeypatch.setattr(placebo, "_CHILD", "import sys; sys.exit('out of luck')")
+        apart.call_apart(placebo._refits, [(problem.variant, "active-set", [{"donors": []}])])
+    monkeypatch.setattr(apart, "COMMAND", (sys.executable, "-c", "import sys; sys.exit('out of luck')"))
     with pytest.raises(co.SolverFailure, match="out of luck"):
         california.placebo_in_space(workers=2)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np, pandas as pd, causalopt as co\n"
+        "outcomes = pd.DataFrame(np.random.default_rng(1).normal(size=(12, 5)).cumsum(axis=0))\n"
+        "result = co.solve(co.SyntheticControlProblem(outcomes, 0, 8))\n"
+        "print(len(result.placebo_in_space(workers=2).table))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.stdout, done.returncode) == ("5\n", 0), done.stderr
 
 
 # ---- in time ----
