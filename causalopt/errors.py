@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 from causalopt.messages import Message
 
 #: Frames of files in here are ours, not the user's.
-_OURS = str(Path(__file__).parent)
+_OURS = os.path.dirname(__file__)
 
 
 class CausaloptError(Exception):

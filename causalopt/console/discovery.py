@@ -10,6 +10,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,18 @@ def load_modules(leaf: str, warn: Callable[[str], None] | None = None) -> list[M
             what = f"{type(error).__name__}: {error}".splitlines()[0]
             line = f"Warning: the problem {name!r} of another distribution ({package}) is left out: {what}"
             (warn or _tell)(line)
+    return found
+
+
+def suites() -> dict[str, Path]:
+    """Return the instances of problems of other distributions, by the problem's name: modules that define `SUITE`."""
+    found = {}
+    for name, package in problem_packages()[1:]:
+        with suppress(ImportError):
+            for module in _names(package, "instances"):
+                spec = importlib.util.find_spec(module)
+                if spec is not None and spec.origin is not None:
+                    found[name] = Path(spec.origin)
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from causalopt.console.discovery import suites
 from causalopt.errors import CausaloptError, OptionError
 from causalopt.solving.options import unknown_name
 
@@ -160,14 +161,14 @@ def suite_folder() -> Path:
 
 
 def suite_names() -> list[str]:
-    """Return the names of the suites in the folder.
+    """Return the names of the suites in the folder, and of problems of other distributions that bring instances.
 
     Examples
     --------
     >>> "smoke" in suite_names()
     True
     """
-    return sorted(p.stem for p in suite_folder().glob("*.py") if not p.stem.startswith("_"))
+    return sorted({*(p.stem for p in suite_folder().glob("*.py") if not p.stem.startswith("_")), *suites()})
 
 
 def load_suite(name: str | Path) -> Suite:
@@ -191,6 +192,7 @@ def load_suite(name: str | Path) -> Suite:
     path = Path(name)
     if path.suffix != ".py":
         path = suite_folder() / f"{name}.py"
+        path = path if path.is_file() else suites().get(str(name), path)
         if not path.is_file() and not suite_names():
             raise OptionError(
                 f"There are no suites in {suite_folder()}: they come with the source tree. "

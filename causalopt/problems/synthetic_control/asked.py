@@ -11,8 +11,8 @@ from causalopt.console.arguments import number
 from causalopt.console.missing import Dropped, where_missing
 from causalopt.console.reading import require, value_of
 from causalopt.errors import DataError, OptionError
-from causalopt.problems.synthetic_control.data import read_time, refuse_words, time_name
 from causalopt.solving.words import listing
+from causalopt.study.times import read_time, refuse_words, time_name
 
 
 def read_time_option(text: str, column: pd.Series, option_name: str = "--treatment-time") -> Any:

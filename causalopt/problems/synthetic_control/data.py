@@ -22,9 +22,7 @@ from causalopt.problems.synthetic_control.panel import LISTS, SHOWN, Panel
 from causalopt.problems.synthetic_control.penalty import PenaltyGrid, read_penalty
 from causalopt.problems.synthetic_control.predictors import Predictors, read_predictors
 from causalopt.solving.options import unknown_name
-from causalopt.study.times import read_time as read_time
-from causalopt.study.times import refuse_words as refuse_words
-from causalopt.study.times import time_name as time_name
+from causalopt.study.times import read_time, time_name
 
 #: The label of the fit of the average of several treated units.
 AVERAGE = "average of treated"

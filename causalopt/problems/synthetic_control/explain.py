@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from causalopt.messages import call
 from causalopt.problems.synthetic_control.result import SyntheticControlResult
 from causalopt.solving.answer import explains
 from causalopt.solving.explain import Words, explanation
@@ -39,12 +40,12 @@ def words(result: SyntheticControlResult) -> str:
     unique = (
         "No other weights fit as well."
         if result.weights_are_unique
-        else "Other weights fit exactly as well: see weight_ranges and att_range()."
+        else f"Other weights fit exactly as well: see {call('att_range', 'weight_ranges and att_range()')}."
     )
     silent = (
-        "What it does not say: how sure the effect is. There is no standard error; placebo_in_space(), "
-        "placebo_in_time() and leave_one_out() show how it compares with effects where there are none. It takes for "
-        "granted that donors are not touched by the treatment, and that what followed the treated unit before would "
-        "have followed it since."
+        f"What it does not say: how sure the effect is. There is no standard error; {call('placebo_in_space')}, "
+        f"{call('placebo_in_time')} and {call('leave_one_out')} show how it compares with effects where there are "
+        "none. It takes for granted that donors are not touched by the treatment, and that what followed the treated "
+        "unit before would have followed it since."
     )
     return explanation(result, Words(solved, (answer,), (f"{binds} {unique}",), silent))

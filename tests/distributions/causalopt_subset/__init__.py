@@ -1,0 +1,1 @@
+"""The largest balanced subset of controls: a problem for causalopt that comes with a distribution of its own."""
