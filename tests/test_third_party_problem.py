@@ -56,9 +56,7 @@ def test_its_instances_are_a_suite(installed):
     assert "subset" in run(installed, "-m", "causalopt.cli", "bench", "list").stdout
     out = run(installed, "-m", "causalopt.cli", "bench", "run", "subset", "--store", "runs.sqlite")
     assert out.returncode == 0, out.stdout + out.stderr
-    code = (
-        "from causalopt.bench import Store; f = Store('runs.sqlite').frame(); print(*f['instance'], *f['status'])"
-    )
+    code = "from causalopt.bench import Store; f = Store('runs.sqlite').frame(); print(*f['instance'], *f['status'])"
     assert run(installed, "-c", code).stdout.split() == ["subset-14", "subset-30", "ok", "ok"]
 
 

@@ -22,7 +22,15 @@ _PICTURES: dict[type, dict[str, Callable[..., Any]]] = {}
 
 
 class Answer:
-    """An answer that explains itself in plain words, and can be drawn."""
+    """An answer that explains itself in plain words, and can be drawn.
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> result = co.solve(co.Program.from_arrays([1.0], upper=4.0))
+    >>> isinstance(result, co.Answer), result.explain().splitlines()[0]
+    (True, 'A model with 1 variables and 0 constraints was solved.')
+    """
 
     def explain(self, **options: Any) -> str:
         """Return the answer in plain words: what was solved, by whom, what is proven, and what it does not say.
@@ -31,6 +39,11 @@ class Answer:
         ----------
         **options
             Those of the kind of answer, such as the `level` of a test.
+
+        Raises
+        ------
+        DataError
+            Where nothing explains this kind of answer.
         """
         words = words_of(type(self))
         if words is None:
@@ -82,11 +95,22 @@ class Answer:
 
 
 def explains(kind: type[A]) -> Callable[[Callable[..., str]], Callable[..., str]]:
-    """Register the function decorated as that which explains answers of a kind.
+    """Return a decorator that registers a function as that which explains answers of a kind.
 
     Parameters
     ----------
     kind : subclass of Answer
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> class Coin(co.Answer):
+    ...     pass
+    >>> @co.explains(Coin)
+    ... def words(coin):
+    ...     return "A coin was tossed."
+    >>> Coin().explain()
+    'A coin was tossed.'
     """
 
     def register(words: Callable[..., str]) -> Callable[..., str]:
@@ -104,6 +128,15 @@ def draws(kind: type[Answer], pictures: Mapping[str, Callable[..., Any]]) -> Non
     kind : subclass of Answer
     pictures : mapping of functions
         Of the answer, Axes or None, and options by keyword; each returns its Axes.
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> class Coin(co.Answer):
+    ...     pass
+    >>> co.draws(Coin, {"side": lambda coin, ax, *, size=1.0: f"a side of size {size}"})
+    >>> Coin().plot("side", size=2.0)
+    'a side of size 2.0'
     """
     _PICTURES[kind] = dict(pictures)
 

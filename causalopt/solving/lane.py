@@ -38,6 +38,13 @@ class Lane:
         Of the last one.
     interrupted : bool
         Whether the user stopped one of them, so that no other is begun.
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> lane = Lane("highs", "", SolveOptions(time_limit=60.0), None, Ledger())
+    >>> lane.solve(co.Program.from_arrays([1.0], lower=2.0)).objective, lane.programs
+    (2.0, 1)
     """
 
     solver: str | Backend
@@ -77,7 +84,7 @@ class Lane:
     def solve(
         self, program: Program, *, tangents: bool = False, always: bool = False, gap: float | None = None
     ) -> Result:
-        """Solve a program on the backend asked for, and verify the answer.
+        """Return the verified answer of the backend asked for to a program.
 
         Parameters
         ----------
@@ -111,6 +118,12 @@ class Lane:
         return result
 
     def warn(self, note: str) -> None:
-        """Warn the user, and keep the note for the result."""
+        """Warn the user, and keep the note for the result.
+
+        Parameters
+        ----------
+        note : str
+            What is less than was asked for.
+        """
         self.warnings.append(Message(note))
         warn(note)

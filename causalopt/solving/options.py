@@ -22,7 +22,18 @@ NOT_ISOLATED = "not isolated"
 
 
 def not_isolated(path: str) -> Message:
-    """Return the note that a fast path was not isolated."""
+    """Return the note that a fast path was not isolated.
+
+    Parameters
+    ----------
+    path : str
+        Its name.
+
+    Examples
+    --------
+    >>> print(not_isolated("hungarian"))
+    hungarian ran in this process: isolate is for solvers, and had no effect.
+    """
     return Message(
         f"{path} ran in this process: {argument('isolate')} is for solvers, and had no effect.", NOT_ISOLATED
     )

@@ -39,6 +39,12 @@ class Formulation:
         Paper, section and equation.
     tangents : bool
         Whether solvers of MILPs may stand in for those of convex MIQPs, by tangents (`causalopt.solving.tangents`).
+
+    Examples
+    --------
+    >>> import causalopt as co
+    >>> co.Formulation(co.ProblemClass.MILP, exact=True, source="Somebody (2014), equation 3").exact
+    True
     """
 
     problem_class: ProblemClass
@@ -207,7 +213,7 @@ class Problem(abc.ABC):
             return compile_model(model)
 
     def answer(self, lane: Lane) -> Result:
-        """Solve the problem and return its own kind of result: here by one program, on a fast path or a backend.
+        """Return the problem's own kind of result: here by one program, on a fast path or a backend.
 
         A problem whose answer takes several programs has a method of its own, and `takes_several_programs`.
 
@@ -215,6 +221,15 @@ class Problem(abc.ABC):
         ----------
         lane : Lane
             The solver asked for, the formulation, options and clock.
+
+        Raises
+        ------
+        SolverNotAvailable, UnsupportedProblem, LicenseError
+            Where the solver does not exist, cannot solve this class, or its licence is too small.
+        InfeasibleError
+            Where there is no solution, with an explanation in the study's terms.
+        SolverFailure
+            Where the solver ended without a solution, and none is known not to exist.
         """
         name, ledger = lane.formulation, lane.ledger
         fast_paths, named_paths = self.fast_paths(name), self.named_paths(name)
