@@ -19,7 +19,7 @@ _PUBLIC = {
     "BalanceResult": "causalopt.problems.balance.result",
     "Bernoulli": "causalopt.study.designs.design",
     "BootstrapResult": "causalopt.problems.copula.bootstrap.result",
-    "Capsule": "causalopt.solving.capsule",
+    "Capsule": "causalopt.solving.capsules.capsule",
     "CausaloptError": "causalopt.errors",
     "CausaloptWarning": "causalopt.errors",
     "Cluster": "causalopt.study.designs.grouped",

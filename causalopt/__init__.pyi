@@ -48,7 +48,7 @@ from causalopt.problems.synthetic_control.result import SyntheticControlResult a
 from causalopt.solving.answer import Answer as Answer
 from causalopt.solving.answer import draws as draws
 from causalopt.solving.answer import explains as explains
-from causalopt.solving.capsule import Capsule as Capsule
+from causalopt.solving.capsules.capsule import Capsule as Capsule
 from causalopt.solving.catalogue import solvers as solvers
 from causalopt.solving.dispatch import explain_infeasibility as explain_infeasibility
 from causalopt.solving.dispatch import solve as solve

@@ -9,7 +9,7 @@ import numpy as np
 from causalopt.algorithms import dual_newton
 from causalopt.algorithms.dual_newton import SeparableQP
 from causalopt.modeling.program import Floats, Program
-from causalopt.solving.reduce import join
+from causalopt.solving.trying.reduce import join
 from causalopt.verifying.claims import Solution
 
 

@@ -16,7 +16,7 @@ from causalopt.console.running import caught_warnings
 from causalopt.console.waiting import sign_of_life
 from causalopt.console.writing import Files, write_model
 
-capsules = Later("causalopt.solving.capsule")
+capsules = Later("causalopt.solving.capsules.capsule")
 
 CapsulePath = Annotated[Path, typer.Argument(help="A file that --capsule wrote.", metavar="CAPSULE")]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-capsules = Later("causalopt.solving.capsule")
+capsules = Later("causalopt.solving.capsules.capsule")
 dispatch = Later("causalopt.solving.dispatch")
 
 

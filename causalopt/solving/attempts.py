@@ -10,12 +10,12 @@ import numpy as np
 from causalopt.errors import OptionError, VerificationError, warn
 from causalopt.messages import argument
 from causalopt.modeling.program import INFINITE, Program
-from causalopt.solving import reduce as reduction
 from causalopt.solving.backend import OPTION_ABILITIES, Backend
 from causalopt.solving.isolate import IsolatedBackend
-from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import SolveOptions, not_isolated
 from causalopt.solving.result import Ledger, Result
+from causalopt.solving.trying import reduce as reduction
+from causalopt.solving.trying.ladder import solve_in_any_units
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances, Verification
 from causalopt.verifying.verify import verify
 from causalopt.version import __version__

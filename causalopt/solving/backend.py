@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 from causalopt.errors import LicenseError, OptionError, SolverNotAvailable, UnsupportedProblem
 from causalopt.messages import argument
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving import reduce as reduction
 from causalopt.solving.abilities import CHANGEABLE as CHANGEABLE
 from causalopt.solving.abilities import OPEN_SOURCE as OPEN_SOURCE
 from causalopt.solving.abilities import OPTION_ABILITIES as OPTION_ABILITIES
 from causalopt.solving.abilities import Ability, License, LiveModel
 from causalopt.solving.options import SolveOptions, unknown_name
+from causalopt.solving.trying import reduce as reduction
 from causalopt.verifying.claims import Solution
 
 __all__ = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 from causalopt.errors import SolverNotAvailable
 from causalopt.modeling.program import Program
 from causalopt.solving.backend import Backend, get_backend, installed_backends
-from causalopt.solving.tangents import needs_tangents
+from causalopt.solving.trying.tangents import needs_tangents
 
 
 def choose_backend(program: Program, solver: str | Backend, *, tangents: bool = False) -> tuple[Backend, str]:
     """Return the backend for a program, and in a sentence why.
 
-    With `tangents` a solver of MILPs counts as one that takes convex MIQPs, see `causalopt.solving.tangents`.
+    With `tangents` a solver of MILPs counts as one that takes convex MIQPs, see `causalopt.solving.trying.tangents`.
     """
     if solver != "auto":
         return get_backend(solver), "it was asked for"

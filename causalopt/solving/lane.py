@@ -13,7 +13,7 @@ from causalopt.solving.backend import Backend
 from causalopt.solving.choice import choose_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.tangents import solve_program_by_tangents
+from causalopt.solving.trying.tangents import solve_program_by_tangents
 from causalopt.verifying.claims import Limit, Tolerances
 
 

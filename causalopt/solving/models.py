@@ -25,10 +25,10 @@ from causalopt.modeling.program import INFINITE, Floats, ProblemClass, Program
 from causalopt.modeling.suffixes import load_duals
 from causalopt.solving.attempts import far_number_notes, limit_notes, refusal, unused_options, verified_result
 from causalopt.solving.backend import Backend
-from causalopt.solving.ladder import solve_in_any_units
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.trials import Trial, verified_or_polished
+from causalopt.solving.trying.ladder import solve_in_any_units
+from causalopt.solving.trying.trials import Trial, verified_or_polished
 from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Tolerances, Verification
 from causalopt.verifying.verify import false_claims, off_whole, settle_termination
 

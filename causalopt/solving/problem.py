@@ -19,7 +19,7 @@ from causalopt.solving.infeasibility import blocking_rows
 from causalopt.solving.lane import Lane
 from causalopt.solving.options import unknown_name
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
+from causalopt.solving.trying.tangents import needs_tangents, solve_program_by_tangents
 from causalopt.verifying.claims import Reason
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Formulation:
     source : str
         Paper, section and equation.
     tangents : bool
-        Whether solvers of MILPs may stand in for those of convex MIQPs, by tangents (`causalopt.solving.tangents`).
+        Whether solvers of MILPs may stand in for those of convex MIQPs, by tangents
+        (`causalopt.solving.trying.tangents`).
 
     Examples
     --------

@@ -9,7 +9,7 @@ import pytest
 import causalopt as co
 from causalopt.console.codes import Exit
 from causalopt.console.reading import exact_numbers
-from causalopt.solving.capsule import Capsule
+from causalopt.solving.capsules.capsule import Capsule
 
 
 def answer(result, code=0):

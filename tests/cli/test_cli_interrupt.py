@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import causalopt as co
-from causalopt.solving.capsule import Capsule, Claim
+from causalopt.solving.capsules.capsule import Capsule, Claim
 from causalopt.solving.options import SolveOptions
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 

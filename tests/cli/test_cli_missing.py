@@ -9,7 +9,7 @@ import pytest
 import causalopt as co
 from causalopt.console.codes import Exit
 from causalopt.console.missing import complete
-from causalopt.solving.capsule import Capsule
+from causalopt.solving.capsules.capsule import Capsule
 
 
 def said(result):

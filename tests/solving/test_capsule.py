@@ -8,9 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 import causalopt as co
-from causalopt.solving.capsule import Capsule, Claim
-from causalopt.solving.capsule_fields import PARTS
-from causalopt.solving.capsule_file import DESCRIPTION, SCHEMA, as_json, checksum
+from causalopt.solving.capsules.capsule import Capsule, Claim
+from causalopt.solving.capsules.fields import PARTS
+from causalopt.solving.capsules.file import DESCRIPTION, SCHEMA, as_json, checksum
 from causalopt.solving.options import SolveOptions
 from causalopt.verifying.claims import Limit, Reason, Termination
 

@@ -30,7 +30,7 @@ from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.backend import installed_backends
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.reduce import reduce
+from causalopt.solving.trying.reduce import reduce
 from causalopt.verifying.claims import Limit, Proof, Reason, Termination
 
 HIGHS = HighsBackend()

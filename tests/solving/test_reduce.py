@@ -11,7 +11,7 @@ from planted import KINDS, Planted, best_by_enumeration, full_hessian, planted, 
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import solve_program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.reduce import MOST_PARTS, has_crossed_bounds, join, part, parts, reduce
+from causalopt.solving.trying.reduce import MOST_PARTS, has_crossed_bounds, join, part, parts, reduce
 from causalopt.verifying.certificate import dual_bound, farkas_margin, recovered_multipliers
 from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination
 from causalopt.verifying.units import GOOD_SCALE

@@ -17,7 +17,7 @@ from wide_numbers import KINDS, instance, instances
 
 import causalopt as co
 from causalopt.errors import CausaloptError, UnsupportedProblem
-from causalopt.solving.trials import Trial
+from causalopt.solving.trying.trials import Trial
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 from causalopt.verifying.verify import verify
 

@@ -7,7 +7,7 @@ import hashlib
 from causalopt.bench.running.lane import Outcome
 from causalopt.bench.store.status import Status
 from causalopt.modeling.program import Program
-from causalopt.solving import reduce as reduction
+from causalopt.solving.trying import reduce as reduction
 from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Verification
 from causalopt.verifying.feasibility import is_feasible
 from causalopt.verifying.verify import objective_scale, verify

@@ -29,7 +29,7 @@ from causalopt.solving.attempts import solve_program, verified_result
 from causalopt.solving.backend import Ability, Backend, License
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
-from causalopt.solving.tangents import needs_tangents, solve_program_by_tangents
+from causalopt.solving.trying.tangents import needs_tangents, solve_program_by_tangents
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 from causalopt.verifying.verify import verify
 

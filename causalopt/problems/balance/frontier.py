@@ -21,8 +21,8 @@ from causalopt.problems.balance.result import BalanceResult
 from causalopt.solving.answer import Answer
 from causalopt.solving.dispatch import solve
 from causalopt.solving.problem import Problem
-from causalopt.solving.reduce import join
 from causalopt.solving.result import Result
+from causalopt.solving.trying.reduce import join
 from causalopt.verifying.claims import Reason, Solution, Termination
 from causalopt.verifying.verify import verify
 

@@ -31,7 +31,7 @@ from causalopt.solving.backend import installed_backends
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
-from causalopt.solving.tangents import can_approximate
+from causalopt.solving.trying.tangents import can_approximate
 from causalopt.study.designs.design import Design
 from causalopt.study.designs.estimators import Estimator, as_estimator
 from causalopt.study.designs.simulated import SIMULATION_DRAWS

@@ -16,7 +16,7 @@ from causalopt.problems.copula.rows import factor, scaled_diagonal
 from causalopt.solving.backend import Ability, get_backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger
-from causalopt.solving.tangents import solve_by_tangents, solve_program_by_tangents
+from causalopt.solving.trying.tangents import solve_by_tangents, solve_program_by_tangents
 from causalopt.verifying.claims import Proof, Reason, Solution, Termination
 from causalopt.verifying.tree import BranchProof, ProofNode, proven_bound
 from causalopt.verifying.verify import verify

@@ -561,7 +561,7 @@ def test_an_interrupt_before_anything_was_solved_is_one(monkeypatch):
 
 
 def test_interrupted_tangents_keep_the_best_round(monkeypatch):
-    from causalopt.solving import tangents
+    from causalopt.solving.trying import tangents
     from causalopt.verifying.claims import Limit
 
     program = co.Program.from_arrays(

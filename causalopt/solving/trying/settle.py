@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from causalopt.modeling.program import ProblemClass, Program
-from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
+from causalopt.solving.trying.ask import ask
 from causalopt.verifying.certificate import directions
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 from causalopt.verifying.feasibility import is_feasible

@@ -20,12 +20,12 @@ import scipy.sparse as sp
 
 from causalopt.errors import CausaloptWarning, SolverFailure, warn
 from causalopt.modeling.program import Floats, Ints, ProblemClass, Program
-from causalopt.solving.ask import ask
 from causalopt.solving.attempts import limit_notes, refusal, solve_program, unused_options, verified_result
 from causalopt.solving.backend import Backend
 from causalopt.solving.isolate import IsolatedBackend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger, Result
+from causalopt.solving.trying.ask import ask
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination, Tolerances
 from causalopt.verifying.feasibility import scaled_violations
 from causalopt.verifying.verify import objective_scale, verify

@@ -1,6 +1,6 @@
 """A solve written to one file, and replayed anywhere: the program's exact arrays, what was asked, and what was claimed.
 
-`causalopt.solving.capsule_file` says what the file looks like.
+`causalopt.solving.capsules.file` says what the file looks like.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from causalopt import modeling
 from causalopt.errors import DataError, SolverNotAvailable
 from causalopt.modeling.program import Program
 from causalopt.solving.backend import backend_names
-from causalopt.solving.capsule_fields import (
+from causalopt.solving.capsules.fields import (
     OPTIONS,
     Claim,
     arrays_of,
@@ -27,7 +27,7 @@ from causalopt.solving.capsule_fields import (
     read_options,
     read_program,
 )
-from causalopt.solving.capsule_file import SCHEMA, pack, unpack
+from causalopt.solving.capsules.file import SCHEMA, pack, unpack
 from causalopt.solving.dispatch import solve
 from causalopt.solving.lane import Lane
 from causalopt.solving.options import SolveOptions

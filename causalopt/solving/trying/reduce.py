@@ -5,7 +5,7 @@
 - Bounds of integer columns become whole numbers: HiGHS answers wrongly where they are not.
 - Bounds that cross by no more than rounding are made to meet: solvers refuse them.
 - Fixed columns leave the quadratic form, where they would only look like negative curvature.
-- Columns, rows and objectives in very large or small units are rescaled, see `causalopt.solving.scaling`.
+- Columns, rows and objectives in very large or small units are rescaled, see `causalopt.solving.trying.scaling`.
 - A program whose rows fall into unconnected parts is split, and the parts are solved apart.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from causalopt.modeling.program import Bools, Floats, Ints, ProblemClass, Program
-from causalopt.solving.scaling import Scaling, Step, in_units_of
+from causalopt.solving.trying.scaling import Scaling, Step, in_units_of
 from causalopt.verifying.claims import Limit, Reason, Solution, Termination
 
 #: Programs with more parts than this are solved whole: a solver call has a cost of its own.

@@ -9,8 +9,8 @@ import numpy as np
 
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.options import SolveOptions
-from causalopt.solving.reduce import reduce
-from causalopt.solving.scaling import SOLVERS_TOLERANCE, Scaling
+from causalopt.solving.trying.reduce import reduce
+from causalopt.solving.trying.scaling import SOLVERS_TOLERANCE, Scaling
 from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Tolerances, Verification
 from causalopt.verifying.polish import polished_pair
 from causalopt.verifying.verify import objective_scale, verify

@@ -11,14 +11,14 @@ import numpy as np
 
 from causalopt.errors import SolverFailure
 from causalopt.modeling.program import Ints, ProblemClass, Program
-from causalopt.solving import reduce as reduction
-from causalopt.solving.ask import ask
 from causalopt.solving.backend import Backend
 from causalopt.solving.options import SolveOptions
 from causalopt.solving.result import Ledger
-from causalopt.solving.scaling import Scaling, Step
-from causalopt.solving.settle import settle
-from causalopt.solving.trials import LAST_DIGITS, Trial, better, usefulness, verified_or_polished
+from causalopt.solving.trying import reduce as reduction
+from causalopt.solving.trying.ask import ask
+from causalopt.solving.trying.scaling import Scaling, Step
+from causalopt.solving.trying.settle import settle
+from causalopt.solving.trying.trials import LAST_DIGITS, Trial, better, usefulness, verified_or_polished
 from causalopt.verifying.claims import Limit, Proof, Reason, Solution, Termination, Tolerances
 from causalopt.verifying.verify import objective_scale, verify
 

@@ -1,0 +1,1 @@
+"""Solves in one file: what it holds, how it is written, and the replay."""

@@ -1,0 +1,1 @@
+"""From a program and one solver to an answer that holds: units, parts, methods, tangents, last digits."""
