@@ -22,12 +22,13 @@ def test_the_page_names_every_kind_of_every_result():
     pytest.importorskip("matplotlib", reason="the kinds are those of the pictures")
     import causalopt as co
     from causalopt.problems.balance.frontier import Frontier
+    from causalopt.solving.answer import pictures_of
 
     owners = [
         co.BalanceResult, Frontier, co.RobustZCurve, co.BootstrapResult, co.FactorialResult, co.SyntheticControlResult
     ]  # fmt: skip
     for owner in owners:
-        kinds = re.findall(r'"([^"]+)"', owner.plot.__doc__.split("kind : {")[1].split("}")[0])
+        kinds = list(pictures_of(owner))
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{owner.__name__}`"))
         assert re.findall(r'"([^"]+)"', row) == kinds
 

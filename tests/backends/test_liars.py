@@ -122,9 +122,10 @@ def test_optimal_at_a_limit_is_refused_or_called_feasible_with_its_gap(problem_c
 
 @pytest.mark.parametrize("lie", [wrong_objective, infeasible_point, fractional_point, optimal_at_a_limit])
 def test_the_conformance_suite_fails_every_liar(lie):
-    cases = [case for case in all_cases() if case.program.n_columns == 3 and case.objective is not None]
+    known = [case for case in all_cases() if case.objective is not None and case.family != "wide numbers"]
+    cases = [case for case in known if case.program.n_columns == 3 and case.program.Q is None]
     honest = run("scip", cases=cases)
-    assert honest and honest.count(Status.PASSED) > 20
+    assert honest and honest.count(Status.PASSED) > 15
 
     class Mistaken(Liar):  # the points of the lies above are for three columns
         def solve(self, program, options, method=""):
