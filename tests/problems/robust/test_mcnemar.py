@@ -5,7 +5,7 @@ from match_cases import matchings
 
 import causalopt as co
 from causalopt.modeling.compile import compile_model
-from causalopt.problems.robust.mcnemar import is_largest
+from causalopt.problems.robust.mcnemar.data import is_largest
 from causalopt.solving.backend import installed_backends
 from causalopt.verifying.claims import Proof
 

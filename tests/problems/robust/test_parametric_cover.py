@@ -7,7 +7,7 @@ import pytest
 from parametric_oracles import curve_extremes, enumerated, random_network
 
 from causalopt.algorithms.flow_graph import FlowGraph
-from causalopt.problems.robust.z.paths.cover import Bounds, gaps
+from causalopt.problems.robust.z.paths.bounds import Bounds, gaps
 from causalopt.problems.robust.z.paths.hull import largest
 from causalopt.problems.robust.z.paths.nearest import NearestDifferences
 from causalopt.problems.robust.z.paths.network import PairNetwork, statistic

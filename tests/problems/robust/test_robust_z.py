@@ -322,19 +322,17 @@ def test_a_wrong_matching_is_refused(shared_data):
     flow = np.zeros(problem.network.size, dtype=np.int64)
     result = co.solve(problem)
     with pytest.raises(co.VerificationError, match="has 0 pairs, not 30"):
-        verified_pairs(problem, "max", flow, 1.0)
+        verified_pairs(problem.study, "max", flow, 1.0)
     graph = problem.graph
     key = {pair: k for k, pair in enumerate(zip(graph.i.tolist(), graph.j.tolist(), strict=True))}
     assert all(pair in key for pair in zip(result.maximum.i.tolist(), result.maximum.j.tolist(), strict=True))
     good = problem.network.flow_of(result.maximum.i, result.maximum.j)
-    assert verified_pairs(problem, "max", good, result.z_max)[0] == pytest.approx(result.z_max)
+    assert verified_pairs(problem.study, "max", good, result.z_max)[0] == pytest.approx(result.z_max)
     with pytest.raises(co.VerificationError, match=r"its Z is 24\.06"):
-        verified_pairs(problem, "max", good, result.z_max + 0.1)
+        verified_pairs(problem.study, "max", good, result.z_max + 0.1)
     swapped = dataclasses.replace(problem.network, control=np.roll(problem.network.control, 1))
-    problem.network, network = swapped, problem.network
     with pytest.raises(co.VerificationError, match="may not be paired"):
-        verified_pairs(problem, "max", good, result.z_max)
-    problem.network = network
+        verified_pairs(dataclasses.replace(problem.study, network=swapped), "max", good, result.z_max)
 
 
 # ---- degenerate cases ----

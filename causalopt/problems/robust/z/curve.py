@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from causalopt.errors import DataError, InfeasibleError, warn
-from causalopt.messages import Message
-from causalopt.problems.robust.z.paths.side import Known
-from causalopt.problems.robust.z.problem import RobustZProblem, read_pairs, too_many_pairs
-from causalopt.problems.robust.z.result import RobustZResult, check_level
+from causalopt.messages import Message, argument
+from causalopt.problems.robust.data import read_pairs, too_many_pairs
+from causalopt.problems.robust.verdicts import DEPENDS, LEVEL, Verdict
+from causalopt.problems.robust.z.problem import RobustZProblem, solver_in_turn
+from causalopt.problems.robust.z.result import RobustZResult
 from causalopt.solving.answer import Answer
+from causalopt.solving.dispatch import solve
 from causalopt.study.match_graph import MatchGraph, match_graph, read_calipers
 from causalopt.study.reading import require_columns
+from causalopt.study.too_few_pairs import with_conditions
 from causalopt.verifying.claims import Limit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def robust_z_test(
@@ -88,8 +87,6 @@ def robust_z_test(
     try:
         return _test(df[outcome], graph, pairs, solver, progress, settings)
     except InfeasibleError as error:
-        from causalopt.study.too_few_pairs import with_conditions
-
         keys = [exact] if isinstance(exact, str) else list(exact)
         chosen = {"rounding": rounding, "treated": treated, "control": control}
         raise with_conditions(error, df, treatment, keys, calipers, **chosen) from None
@@ -103,8 +100,6 @@ def _test(
     problem = RobustZProblem(column.loc[graph.treated], column.loc[graph.control], graph, pairs=first)
     if isinstance(numbers, list):
         return curve(problem, numbers, solver, progress=progress, **settings)
-    from causalopt.solving.dispatch import solve
-
     result: RobustZResult = solve(problem, solver, **settings)
     return result
 
@@ -119,7 +114,7 @@ def _numbers(pairs: Any, graph: MatchGraph) -> Any:
         return pairs
     numbers = sorted({read_pairs(n, graph) for n in pairs})
     if not numbers:
-        raise DataError("pairs names no number of pairs.")
+        raise DataError(f"{argument('pairs')} names no number of pairs.")
     if numbers[-1] > graph.largest:
         raise too_many_pairs(numbers[-1], graph)
     return numbers
@@ -161,19 +156,10 @@ def curve(
 def _solver_of_curve(
     problem: RobustZProblem, solver: str, settings: Mapping[str, Any]
 ) -> Callable[[int], RobustZResult]:
-    from causalopt.problems.robust.z.search import solve_parametric
-    from causalopt.solving.dispatch import solve
-
     fast = solver in ("auto", "parametric") and settings.get("formulation") in (None, "fractional")
-    if not fast or settings.get("options"):
-
-        def cold(n: int) -> RobustZResult:
-            result: RobustZResult = solve(problem.with_pairs(n), solver, **settings)
-            return result
-
-        return cold
-    known = [Known(problem.network) for _ in ("max", "min")]
-    return lambda n: solve_parametric(problem.with_pairs(n), solver, settings.get("time_limit"), known)
+    if fast and not settings.get("options"):
+        return solver_in_turn(problem, solver, settings.get("time_limit"))
+    return lambda n: solve(problem.with_pairs(n), solver, **settings)
 
 
 def _row(result: RobustZResult) -> dict[str, Any]:
@@ -232,12 +218,10 @@ class RobustZCurve(Answer):
         n : int
             A number of pairs of the curve.
         """
-        from causalopt.solving.dispatch import solve
-
         result: RobustZResult = solve(self.problem.with_pairs(n), self.solver, **self.settings)
         return result
 
-    def verdicts(self, level: float = 0.05) -> pd.DataFrame:
+    def verdicts(self, level: float = LEVEL) -> pd.DataFrame:
         """Return, for each n, the decision at a level and whether it is alpha-robust and absolute-robust.
 
         Parameters
@@ -245,19 +229,15 @@ class RobustZCurve(Answer):
         level : float
             Significance level.
         """
-        level = check_level(level)
-        low, high = self.table["p_low"], self.table["p_high"]
-        decision = np.select([high <= level, low > level], ["reject", "do not reject"], "depends on the pairing")
-        return pd.DataFrame(
-            {
-                "decision": decision,
-                "alpha-robust": high - low <= level,
-                "absolute-robust": decision != "depends on the pairing",
-            },
-            index=self.table.index,
-        )
+        verdict = Verdict(self.table["p_low"], self.table["p_high"], level)
+        columns = {
+            "decision": verdict.decision,
+            "alpha-robust": verdict.alpha_robust,
+            "absolute-robust": verdict.absolute_robust,
+        }
+        return pd.DataFrame(columns, index=self.table.index)
 
-    def summary(self, level: float = 0.05) -> str:
+    def summary(self, level: float = LEVEL) -> str:
         """Return the curve in a few lines: for which n the decision is what.
 
         Parameters
@@ -267,7 +247,7 @@ class RobustZCurve(Answer):
         """
         decision = self.verdicts(level)["decision"]
         lines = [f"decision at {level:g} over n = {decision.index[0]:,} to {decision.index[-1]:,}"]
-        for word in ("reject", "depends on the pairing", "do not reject"):
+        for word in ("reject", DEPENDS, "do not reject"):
             n = decision.index[decision == word].tolist()
             if n:
                 lines.append(f"{word}: {_ranges(n, decision.index.tolist())}")
@@ -286,21 +266,3 @@ def _ranges(numbers: list[int], known: list[int]) -> str:
         else:
             runs.append([n])
     return "n = " + ", ".join(f"{r[0]:,}" if len(r) == 1 else f"{r[0]:,} to {r[-1]:,}" for r in runs)
-
-
-def search_pairs(problem: RobustZProblem, level: float) -> int | None:
-    """Return the least n from which on the decision depends on no pairing, by bisection; see `RobustZProblem`."""
-    level = check_level(level)
-    low, high = 1, problem.graph.largest  # robust at `high`; at `low` not, or not a number of pairs
-    if high < 2:
-        raise too_many_pairs(2, problem.graph)
-    solve_one = _solver_of_curve(problem, "parametric", {})
-    if not solve_one(high).absolute_robust(level):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if solve_one(middle).absolute_robust(level):
-            high = middle
-        else:
-            low = middle
-    return high

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from causalopt.problems.robust.verdicts import LEVEL, decision_words, silent_words
+from causalopt.problems.robust.verdicts import DEPENDS, LEVEL, check_level, decision_words, silent_words
 from causalopt.problems.robust.z.curve import RobustZCurve
-from causalopt.problems.robust.z.result import RobustZResult, RobustZSide, check_level
+from causalopt.problems.robust.z.result import RobustZResult, RobustZSide
 from causalopt.solving.answer import explains
 from causalopt.solving.explain import Words, explanation
 from causalopt.solving.words import plural, wrapped
@@ -14,7 +14,7 @@ from causalopt.verifying.claims import Proof
 @explains(RobustZResult)
 def words(result: RobustZResult) -> str:
     """Return what a robust Z test says of itself."""
-    problem, graph = result.problem, result.problem.graph
+    graph = result.study.graph
     solved = (
         f"The largest and the least Z were sought over every way to form {plural(result.n, 'pair')} among "
         f"{plural(graph.n_pairs, 'good match', 'good matches')} of {len(graph.treated):,} treated and "
@@ -27,7 +27,7 @@ def words(result: RobustZResult) -> str:
     )
     proven = f"{_side('largest', result.maximum)} {_side('least', result.minimum)} causalopt recomputed both matchings."
     binds = f"At most {graph.largest:,} pairs can be formed at once. Other numbers of pairs give another range."
-    if result.formulation and not problem._formulations[result.formulation].exact:
+    if result.formulation and not result.problem._formulations[result.formulation].exact:
         proven += f" The formulation {result.formulation!r} optimises a stand-in for Z, not Z itself."
     return explanation(result, Words(solved, (answer,), (binds,), silent_words(), proven))
 
@@ -49,7 +49,7 @@ def curve_words(curve: RobustZCurve, level: float = LEVEL) -> str:
     meaning = {
         "reject": f"every pairing{found} rejects 'no effect'",
         "do not reject": f"no pairing{found} rejects 'no effect'",
-        "depends on the pairing": "the decision depends on the pairing",
+        DEPENDS: "the decision depends on the pairing",
     }
     said = [
         f"for {plural(int(counts[word]), 'number')} of pairs {text}" for word, text in meaning.items() if word in counts

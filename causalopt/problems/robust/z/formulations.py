@@ -10,13 +10,17 @@ import abc
 import dataclasses
 from itertools import pairwise
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from causalopt import modeling
 from causalopt.errors import SolverFailure
+from causalopt.messages import argument
 from causalopt.modeling.program import Floats, Ints, Program
-from causalopt.problems.robust.z.models import Matchings
+from causalopt.problems.robust.data import sign_of, too_many_pairs
+from causalopt.problems.robust.z.data import PairStudy
+from causalopt.problems.robust.z.models import Matchings, Window
 from causalopt.problems.robust.z.paths.hull import (
     EXACT,
     Line,
@@ -29,12 +33,10 @@ from causalopt.problems.robust.z.paths.hull import (
     z_of_ratio,
 )
 from causalopt.problems.robust.z.paths.network import statistic
+from causalopt.problems.robust.z.paths.parametric import Extreme
 from causalopt.solving.lane import Lane
 from causalopt.solving.result import Result
-from causalopt.verifying.claims import Limit, Proof, Reason, Termination
-
-if TYPE_CHECKING:
-    from causalopt.problems.robust.z.problem import RobustZProblem
+from causalopt.verifying.claims import Limit, Proof, Reason
 
 #: [ROBZ] section 4: the bisection's range of gamma.
 GAMMAS = (-4.0, 4.0)
@@ -53,36 +55,22 @@ MOST_STEPS = 50
 ZERO = 1e-12
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Found:
-    """What a search returns of one side, in the side's sign."""
-
-    flow: Ints
-    z: float
-    bound: float
-    proof: Proof
-    programs: int = 0
-    nodes: int = 0
-    note: str = ""
-    stopped: str = ""
-
-
 class Search(abc.ABC):
     """What the searches of all formulations share: one side's programs, solved in the lane."""
 
-    def __init__(self, problem: RobustZProblem, lane: Lane, side: str) -> None:
-        self.problem, self.lane, self.side = problem, lane, side
-        self.matchings: Matchings = problem.matchings(side)
+    def __init__(self, study: PairStudy, lane: Lane, side: str) -> None:
+        self.study, self.lane = study, lane
+        self.matchings = Matchings(study.network, study.n, sign_of(side))
         self.delta: Floats = self.matchings.delta
         self.square: Floats = self.delta * self.delta
-        self.n = problem.n
+        self.n = study.n
         self.before = lane.programs
         self.nodes = 0
         self.stopped = ""
         self.lp: Program | None = None
         self.best: Ints | None = None
 
-    def run(self) -> Found:
+    def run(self) -> Extreme:
         """Search the side; where time or user stop a program without a solution, return the best matching so far.
 
         If no program of the side has had a solution yet, that is a part of the largest matching of the graph. An
@@ -100,12 +88,12 @@ class Search(abc.ABC):
             self.lane.interrupted = True
             self.stopped = str(Limit.INTERRUPT)
         if self.best is None:
-            i, j = self.problem.graph.largest_units
-            self.best = self.problem.network.flow_of(i[: self.n], j[: self.n])
+            i, j = self.study.graph.largest_units
+            self.best = self.study.network.flow_of(i[: self.n], j[: self.n])
         return self.found(self.best, np.inf, Proof.NONE)
 
     @abc.abstractmethod
-    def searched(self) -> Found:
+    def searched(self) -> Extreme:
         """Search the side to its end."""
 
     def note(self, flow: Ints) -> None:
@@ -113,19 +101,19 @@ class Search(abc.ABC):
         if self.best is None or statistic(self.delta, flow)[0] > statistic(self.delta, self.best)[0]:
             self.best = flow
 
-    def found(self, flow: Ints, bound: float, proof: Proof, note: str = "") -> Found:
+    def found(self, flow: Ints, bound: float, proof: Proof, note: str = "") -> Extreme:
         """Return what was found, with the effort so far."""
         z = statistic(self.delta, flow)[0]
         if bound == np.inf and z < np.inf:
             proof = Proof.NONE
-        return Found(flow, z, bound, proof, self.lane.programs - self.before, self.nodes, note, self.stopped)
+        programs = self.lane.programs - self.before
+        return Extreme(flow, z, bound, proof, programs, self.nodes, self.stopped, note)
 
-    def compiled(self, formulation: str, side: str | None = None, **parameters: Any) -> Program:
+    def compiled(self, formulation: str, matchings: Matchings | None = None, **parameters: Any) -> Program:
         """Build and compile one program of a formulation."""
-        from causalopt.modeling.compile import compile_model
-
+        compile_model = modeling.compile_model  # first, so that loading Pyomo is not charged to a phase
         with self.lane.ledger.phase("build"):
-            model = self.problem.build(formulation, side=side or self.side, **parameters)
+            model = (matchings or self.matchings).model(formulation, parameters)
         with self.lane.ledger.phase("compile"):
             return compile_model(model)
 
@@ -139,7 +127,7 @@ class Search(abc.ABC):
         if result.x is None:
             raise SolverFailure(
                 f"{result.solver} ended without a solution ({result.status}). "
-                "Allow more time (time_limit=), or use another solver or formulation."
+                f"Allow more time ({argument('time_limit', assigned=True)}), or use another solver or formulation."
             )
         if result.status.limit is not Limit.NONE and not result.is_optimal:
             self.stopped = str(result.status.limit)
@@ -191,20 +179,20 @@ class Search(abc.ABC):
         """Return the matching of the largest S, whose sign says which |Z| the side is about."""
         line = self.ask(1.0, 0.0)
         if line is None:
-            raise self.problem.infeasible(Result(status=Termination(Reason.INFEASIBLE)))
+            raise too_many_pairs(self.n, self.study.graph)
         return line
 
 
 class Fractional(Search):
     """The hull of (S, V) by LPs; where |Z| is to be small, Dinkelbach's MIQPs close what the hull leaves open."""
 
-    def searched(self) -> Found:
+    def searched(self) -> Extreme:
         """Search the hull, and what it leaves open."""
         found = largest(
             self.ask, lambda point: statistic(self.delta, point.flow)[0], self.n, deadline=self.lane.deadline
         )
         if found is None:
-            raise self.problem.infeasible(Result(status=Termination(Reason.INFEASIBLE)))
+            raise too_many_pairs(self.n, self.study.graph)
         best, bound, ended = found
         if not ended:
             self.stopped = "time"
@@ -212,7 +200,7 @@ class Fractional(Search):
             return self.found(best.flow, bound, Proof.CERTIFIED)
         return self.small()
 
-    def small(self) -> Found:
+    def small(self) -> Extreme:
         """Minimise R = S^2 / V where every S < 0, by Dinkelbach's iteration from the hull's best vertex."""
         relaxation = hull_minimum(self.mirrored)
         assert relaxation is not None
@@ -255,16 +243,9 @@ class Fractional(Search):
         low, high = max(middle - half, least_s * (1 - 1e-9)), middle + half
         least_v = low * low / ratio  # V is no less where R is below r
         unit = (ratio - floor) * least_v
-        program = self.compiled(
-            "fractional",
-            side="min" if self.side == "max" else "max",
-            ratio=ratio,
-            lower=low,
-            upper=high,
-            centre=middle,
-            width=half,
-            unit=unit,
-        )
+        mirrored = dataclasses.replace(self.matchings, sign=-self.matchings.sign)
+        window = Window(low, high, middle, half, unit)
+        program = self.compiled("fractional", mirrored, ratio=ratio, window=window)
         result = self.solved(program, tangents=True, always=True)
         if result is None:  # no S in the interval: R is never below r
             return best, ratio
@@ -277,7 +258,7 @@ class Fractional(Search):
 class Surrogate(Search):
     """[ROBZ] tables 1, 2 and 5: the optimum of S^2 - V or V - S^2, which is not that of Z."""
 
-    def searched(self) -> Found:
+    def searched(self) -> Extreme:
         """Solve the case that the sign of the largest S calls for."""
         top = self.largest_sum().point.s
         case = 1 if top > ZERO * self.n else 3 if top >= -ZERO * self.n else 2
@@ -292,7 +273,7 @@ class Surrogate(Search):
 class Bisection(Search):
     """[ROBZ] (14) to (20): bisection on gamma, a program each; matchings found on the way lift the lower end."""
 
-    def searched(self) -> Found:
+    def searched(self) -> Extreme:
         """Halve the interval of gamma until it is short."""
         line = self.largest_sum()
         best = line.point.flow
@@ -343,7 +324,7 @@ class Bisection(Search):
 class Grid(Search):
     """[RT]: the extreme S under a limit on V, over a grid that is refined where a larger Z is still possible."""
 
-    def searched(self) -> Found:
+    def searched(self) -> Extreme:
         """Bound S over a grid of limits on V, and refine the cell where the largest Z is still possible."""
         top = self.largest_sum().point
         if abs(top.s) <= ZERO * self.n:

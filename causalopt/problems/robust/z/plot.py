@@ -9,8 +9,8 @@ import numpy as np
 from causalopt.modeling.program import Bools, Floats
 from causalopt.plotting.style import BAND, INK, MAIN, MUTED, SECOND, Mark, canvas, head, label, locate, panels, tidy
 from causalopt.plotting.style import text_size as size_of
+from causalopt.problems.robust.verdicts import check_level, threshold
 from causalopt.problems.robust.z.curve import RobustZCurve
-from causalopt.problems.robust.z.result import check_level, threshold
 from causalopt.solving.answer import draws
 
 #: The axis of Z is linear up to this value, and logarithmic beyond.

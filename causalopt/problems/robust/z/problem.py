@@ -8,28 +8,28 @@ Science 1:156-171; cited as [RT].
 
 from __future__ import annotations
 
-import numbers
+import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from causalopt.errors import DataError, InfeasibleError, OptionError
+from causalopt import modeling
+from causalopt.errors import InfeasibleError
 from causalopt.modeling.program import Floats, ProblemClass, Program
-from causalopt.problems.robust.z.models import Matchings, opposite
-from causalopt.problems.robust.z.paths.network import PairNetwork
+from causalopt.problems.robust.data import read_pairs, sign_of, too_many_pairs
+from causalopt.problems.robust.running import whole_problem_path
+from causalopt.problems.robust.verdicts import LEVEL, check_level
+from causalopt.problems.robust.z.data import PairStudy, read_study
+from causalopt.problems.robust.z.models import Matchings
+from causalopt.problems.robust.z.paths.side import Known
+from causalopt.problems.robust.z.result import RobustZResult
+from causalopt.problems.robust.z.search import able_solvers, search, search_on
+from causalopt.solving.attempts import FastPath
 from causalopt.solving.lane import Lane
-from causalopt.solving.options import SolveOptions, unknown_name
 from causalopt.solving.problem import Formulation, Problem
 from causalopt.solving.result import Result
-from causalopt.study.match_graph import MatchGraph, as_match_graph
-from causalopt.study.reading import read_numbers, refuse_rows
-from causalopt.verifying.claims import Solution
-
-SIDES = {"max": 1, "min": -1}
 
 
 class RobustZProblem(Problem):
@@ -97,15 +97,19 @@ class RobustZProblem(Problem):
 
     def __init__(self, treated_outcome: Any, control_outcome: Any, matches: Any, *, pairs: int | str) -> None:
         began = perf_counter()
-        graph = as_match_graph(matches, _index_of(treated_outcome), _index_of(control_outcome))
-        self.graph: MatchGraph = graph
-        self.treated_outcome = read_outcome(treated_outcome, graph.treated, "treated")
-        self.control_outcome = read_outcome(control_outcome, graph.control, "control")
-        self.network = PairNetwork.merged(graph.i, graph.j, self.treated_outcome, self.control_outcome)
-        if not np.isfinite(self.network.delta).all():
-            raise DataError("The outcomes are so large that their differences overflow; divide them by a constant.")
-        self.n = read_pairs(pairs, graph)
+        self._keep(read_study(treated_outcome, control_outcome, matches, pairs))
         self.data_seconds = perf_counter() - began
+
+    @classmethod
+    def _of(cls, study: PairStudy) -> RobustZProblem:
+        problem = cls.__new__(cls)
+        problem._keep(study)
+        return problem
+
+    def _keep(self, study: PairStudy) -> None:
+        self.study = study
+        self.graph, self.network, self.n = study.graph, study.network, study.n
+        self.treated_outcome, self.control_outcome = study.treated_outcome, study.control_outcome
 
     def with_pairs(self, pairs: int | str) -> RobustZProblem:
         """Return the same problem for another number of pairs; the data is shared.
@@ -115,18 +119,12 @@ class RobustZProblem(Problem):
         pairs : int or str
             As in the constructor.
         """
-        other = RobustZProblem.__new__(RobustZProblem)
-        own = {"n": read_pairs(pairs, self.graph), "data_seconds": 0.0, "differences": self.differences}
-        other.__dict__ = self.__dict__ | own
-        return other
+        return self._of(dataclasses.replace(self.study, n=read_pairs(pairs, self.graph)))
 
-    @cached_property
+    @property
     def differences(self) -> Floats:
         """Outcome of the treated minus that of the control, for each pair of the graph."""
-        from causalopt.problems.robust.z.paths.network import difference, largest_outcome
-
-        y_t, y_c = self.treated_outcome, self.control_outcome
-        return difference(y_t[self.graph.i], y_c[self.graph.j], largest_outcome(y_t, y_c))
+        return self.study.differences
 
     def matchings(self, side: str) -> Matchings:
         """Return the matchings of a side, "max" or "min", whose differences have the side's sign.
@@ -141,9 +139,7 @@ class RobustZProblem(Problem):
         OptionError
             For an unknown side.
         """
-        if side not in SIDES:
-            raise OptionError(unknown_name("side", str(side), SIDES))
-        return Matchings(self.network, self.n, SIDES[side])
+        return Matchings(self.network, self.n, sign_of(side))
 
     # ---- models ----
 
@@ -162,14 +158,8 @@ class RobustZProblem(Problem):
             `feasibility`: `gamma`; Z >= gamma is possible where the optimum is zero or positive. `ilp-grid`:
             `limit=b` on V, and `above=True` for V >= b.
         """
-        import pyomo.environ as pyo
-
-        from causalopt.modeling.costs import ArrayObjective
-
-        model = pyo.ConcreteModel()
-        cost, sense = self._program(model, self.formulation_name(formulation), side, parameters)
-        model.objective = ArrayObjective(**cost, sense=sense)
-        return model
+        name = self.formulation_name(formulation)
+        return self.matchings(side).model(name, parameters)
 
     def attach(self, block: Any, formulation: str | None = None, *, side: str = "max", **parameters: Any) -> None:
         """Add one of the programs to a block of the caller's model, and its cost as `block.cost`; see `build`.
@@ -190,81 +180,23 @@ class RobustZProblem(Problem):
         DataError
             For what is no block.
         """
-        from causalopt.modeling.costs import ArrayCost
-
         self._require_block(block)
-        cost, _ = self._program(block, self.formulation_name(formulation), side, parameters)
-        block.cost = ArrayCost(**cost)
+        name = self.formulation_name(formulation)
+        cost, _ = self.matchings(side).program(block, name, parameters)
+        block.cost = modeling.ArrayCost(**cost)
 
     def _components(self, block: Any, formulation: str) -> tuple[dict[str, Any], Any]:
-        return self._program(block, formulation, "max", {})
-
-    def _program(
-        self, block: Any, formulation: str, side: str, parameters: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], Any]:
-        makers: dict[str, Callable[..., tuple[dict[str, Any], Any]]] = {
-            "fractional": self._fractional,
-            "qip": self._qip,
-            "feasibility": self._feasibility,
-            "ilp-grid": self._grid,
-        }
-        try:
-            return makers[formulation](block, self.matchings(side), **parameters)
-        except TypeError as error:
-            if "unexpected keyword" not in str(error):
-                raise
-            raise OptionError(f"The formulation {formulation!r} has no parameter like that: {error}.") from None
-
-    def _fractional(
-        self,
-        block: Any,
-        matchings: Matchings,
-        *,
-        weights: tuple[float, float] | None = None,
-        ratio: float | None = None,
-        **units: float,
-    ) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        if weights is not None:
-            return matchings.weighted(block, *weights), pyo.maximize
-        return matchings.squared(block, 1.0 if ratio is None else ratio, **units), pyo.minimize
-
-    def _qip(self, block: Any, matchings: Matchings, *, case: int = 1) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        if case == 1:
-            return matchings.squared(block, 1.0, lower=0.0), pyo.maximize
-        if case == 2:
-            return opposite(matchings.squared(block, 1.0, upper=0.0)), pyo.maximize
-        if case == 3:
-            return opposite(matchings.squared(block, 1.0, lower=0.0, upper=0.0)), pyo.maximize
-        raise OptionError(f"case is {case!r}; [ROBZ] has the cases 1, 2 and 3.")
-
-    def _feasibility(self, block: Any, matchings: Matchings, *, gamma: float = 1.0) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        factor = self.n * gamma**2 / (self.n + gamma**2)
-        if gamma >= 0:
-            return matchings.squared(block, factor, lower=0.0), pyo.maximize
-        return opposite(matchings.squared(block, factor, upper=0.0)), pyo.maximize
-
-    def _grid(
-        self, block: Any, matchings: Matchings, *, limit: float = np.inf, above: bool = False
-    ) -> tuple[dict[str, Any], Any]:
-        import pyomo.environ as pyo
-
-        return matchings.limited(block, limit, above=above), pyo.maximize
+        return self.matchings("max").program(block, formulation, {})
 
     # ---- answers ----
 
-    def fast_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
+    def fast_paths(self, formulation: str) -> dict[str, FastPath]:
         """Return `parametric`, which answers the whole problem rather than one of its programs (see `answer`)."""
-        return {"parametric": partial(_refuse, "parametric")} if formulation == "fractional" else {}
+        return whole_problem_path("parametric", "RobustZProblem") if formulation == "fractional" else {}
 
-    def named_paths(self, formulation: str) -> dict[str, Callable[[Program, SolveOptions], Solution]]:
+    def named_paths(self, formulation: str) -> dict[str, FastPath]:
         """Return `greedy`, a heuristic."""
-        return {"greedy": partial(_refuse, "greedy")}
+        return whole_problem_path("greedy", "RobustZProblem")
 
     def takes_several_programs(self, formulation: str) -> bool:
         """Return True: each extreme takes programs of its own."""
@@ -272,9 +204,7 @@ class RobustZProblem(Problem):
 
     def answer(self, lane: Lane) -> Result:
         """Find both extremes with a solver or fast path."""
-        from causalopt.problems.robust.z.search import search
-
-        return search(self, lane)
+        return RobustZResult(**search(self.study, lane), problem=self)
 
     def result(self, result: Result, program: Program) -> Result:
         """Return a result of one program of a formulation as it is."""
@@ -282,15 +212,13 @@ class RobustZProblem(Problem):
 
     def solvers(self, formulation: str | None = None) -> pd.DataFrame:
         """Return what can answer the problem here, and what stands in the way."""
-        from causalopt.problems.robust.z.search import able_solvers
-
-        return able_solvers(self, self.formulation_name(formulation))
+        return able_solvers(self.study, self.formulation_name(formulation))
 
     def infeasible(self, result: Result) -> InfeasibleError:
         """Return the error for an n that is larger than the largest matching."""
         return too_many_pairs(self.n, self.graph)
 
-    def search_pairs(self, level: float = 0.05) -> int | None:
+    def search_pairs(self, level: float = LEVEL) -> int | None:
         """Return the least n from which on, up to the largest, every matching leads to the same decision.
 
         [ROBZ] section 5.5, by bisection on exact extremes: it takes for granted that the decision stops depending on
@@ -302,84 +230,33 @@ class RobustZProblem(Problem):
         level : float
             Significance level.
         """
-        from causalopt.problems.robust.z.curve import search_pairs
-
-        found: int | None = search_pairs(self, level)
-        return found
-
-
-def too_many_pairs(n: int, graph: MatchGraph) -> InfeasibleError:
-    """Return the error for more pairs than the graph has: the largest n, and the units with too few partners."""
-    from causalopt.study.too_few_pairs import too_few_pairs
-
-    largest = graph.largest
-    what_next = (
-        f"Take pairs={largest} or fewer (pairs='largest'), or loosen the calipers and exact keys of these units."
-        if largest >= 2
-        else "Loosen the calipers and exact keys."
-    )
-    return too_few_pairs(
-        n,
-        graph,
-        f"{n:,} pairs cannot be formed: the largest n is {largest:,}, the size of the largest matching.{{blocks}} "
-        f"{what_next} See the error's explanation.",
-    )
+        level = check_level(level)
+        low, high = 1, self.graph.largest  # robust at `high`; at `low` not, or not a number of pairs
+        if high < 2:
+            raise too_many_pairs(2, self.graph)
+        solve_one = solver_in_turn(self, "parametric")
+        if not solve_one(high).absolute_robust(level):
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            if solve_one(middle).absolute_robust(level):
+                high = middle
+            else:
+                low = middle
+        return high
 
 
-# ---- reading the data ----
+def solver_in_turn(
+    problem: RobustZProblem, solver: str, time_limit: float | None = None
+) -> Callable[[int], RobustZResult]:
+    """Return a function that solves for one number of pairs after another by `parametric`.
 
-
-def _refuse(name: str, program: Program, options: SolveOptions) -> Solution:
-    raise OptionError(f"{name} answers a RobustZProblem, not one of its programs: co.solve(problem, {name!r}).")
-
-
-def _index_of(outcome: Any) -> pd.Index:
-    return outcome.index if isinstance(outcome, pd.Series) else pd.RangeIndex(np.size(outcome))
-
-
-def read_outcome(outcome: Any, labels: pd.Index, group: str) -> Floats:
-    """Return the outcomes of a group in the order of its labels.
-
-    Raises
-    ------
-    DataError
-        Where units have no outcome, or one that is missing, infinite or not a number.
+    Each starts from what is known of the last: basis, best matching and bounds.
     """
-    name = f"The {group} outcome"
-    if isinstance(outcome, pd.Series):
-        repeated = outcome.index[outcome.index.duplicated()]
-        if len(repeated):
-            raise DataError(f"{name} has the label {repeated[0]!r} more than once.")
-        if not outcome.index.equals(labels):
-            unknown = ~labels.isin(outcome.index)
-            refuse_rows(unknown, labels, f"{name} is missing for units of the match graph,")
-            outcome = outcome.loc[labels]
-    values = read_numbers(outcome, name)
-    if values.shape != (len(labels),):
-        raise DataError(f"{name} must hold {len(labels)} values, one a {group} unit; its shape is {values.shape}.")
-    refuse_rows(~np.isfinite(values), labels, f"{name} has missing or infinite values")
-    return values
+    known = [Known(problem.network) for _ in ("max", "min")]
 
+    def solve_one(n: int) -> RobustZResult:
+        other = problem.with_pairs(n)
+        return RobustZResult(**search_on(other.study, solver, time_limit, known), problem=other)
 
-def read_pairs(pairs: Any, graph: MatchGraph, least: int = 2) -> int:
-    """Return n, the number of pairs.
-
-    Raises
-    ------
-    DataError
-        For anything but "largest" or a whole number of at least `least`, and for "largest" in a graph of fewer.
-    """
-    if isinstance(pairs, str):
-        if pairs != "largest":
-            raise DataError(f"pairs is {pairs!r}; it must be a whole number, or 'largest'.")
-        if graph.largest < least:
-            raise too_many_pairs(least, graph)
-        return graph.largest
-    if not isinstance(pairs, numbers.Integral) or isinstance(pairs, bool):
-        raise DataError(f"pairs is {pairs!r}; it must be a whole number, or 'largest'.")
-    if pairs < least:
-        raise DataError(
-            f"pairs is {pairs}; at least {least} are needed"
-            + (": the spread of a single pair is zero, and Z is not defined." if least == 2 else ".")
-        )
-    return int(pairs)
+    return solve_one

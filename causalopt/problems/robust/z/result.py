@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from causalopt.errors import DataError, VerificationError
+from causalopt.errors import VerificationError
 from causalopt.modeling.program import Ints
+from causalopt.problems.robust.verdicts import LEVEL, Verdict, Verdicts, threshold
+from causalopt.problems.robust.verdicts import check_level as check_level
+from causalopt.problems.robust.verdicts import p_value as p_value
+from causalopt.problems.robust.z.data import PairStudy
 from causalopt.problems.robust.z.paths.hull import EXACT, relative_gap
 from causalopt.problems.robust.z.paths.network import statistic
+from causalopt.solving.dispatch import solve
 from causalopt.solving.result import Result
-from causalopt.verifying.claims import Proof, Verification
-
-if TYPE_CHECKING:
-    from causalopt.problems.robust.z.problem import RobustZProblem
-
-
-def p_value(z: float) -> float:
-    """Return the one-sided p-value 1 - Phi(z)."""
-    from scipy.special import ndtr
-
-    return float(ndtr(-z))
-
-
-def threshold(level: float) -> float:
-    """Return the Z above which the test rejects at a level."""
-    from scipy.special import ndtri
-
-    return float(-ndtri(level))
-
-
-def check_level(level: float) -> float:
-    """Return a level that is strictly between 0 and 1, or raise `DataError`."""
-    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0 < level < 1:
-        raise DataError(f"level is {level!r}; it must be between 0 and 1.")
-    return float(level)
-
-
-@dataclasses.dataclass(frozen=True)
-class PairVerification(Verification):
-    """What was recomputed of the two matchings from the data, unit by unit."""
-
-    checked: str = ""
-
-    def __str__(self) -> str:
-        return self.checked if self.passed else super().__str__()
+from causalopt.verifying.claims import Proof
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,6 +41,8 @@ class RobustZSide:
     programs, nodes : int
         Programs solved, and nodes of branch and bound.
     note : str
+    study : PairStudy
+        The data of the problem.
     """
 
     side: str
@@ -78,7 +51,7 @@ class RobustZSide:
     proof: Proof
     i: Ints
     j: Ints
-    problem: RobustZProblem = dataclasses.field(repr=False)
+    study: PairStudy = dataclasses.field(repr=False)
     programs: int = 0
     nodes: int = 0
     note: str = ""
@@ -108,8 +81,8 @@ class RobustZSide:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """The matching: labels and outcomes of each pair, and their difference."""
-        graph = self.problem.graph
-        y_t, y_c = self.problem.treated_outcome[self.i], self.problem.control_outcome[self.j]
+        graph = self.study.graph
+        y_t, y_c = self.study.treated_outcome[self.i], self.study.control_outcome[self.j]
         return pd.DataFrame(
             {
                 "treated": graph.treated[self.i],
@@ -125,7 +98,7 @@ class RobustZSide:
         return f"{self.z:.6g} ({self.kind}{proof}{'; ' + self.note if self.note else ''})"
 
 
-def verified_pairs(problem: RobustZProblem, side: str, flow: Ints, claimed: float) -> tuple[float, Ints, Ints]:
+def verified_pairs(study: PairStudy, side: str, flow: Ints, claimed: float) -> tuple[float, Ints, Ints]:
     """Return Z recomputed from the pairs that a flow stands for, and the pairs.
 
     Raises
@@ -133,19 +106,19 @@ def verified_pairs(problem: RobustZProblem, side: str, flow: Ints, claimed: floa
     VerificationError
         Where the pairs are not n, not allowed, use a unit twice, or have another Z than claimed.
     """
-    graph = problem.graph
-    i, j = problem.network.units(flow)
+    graph = study.graph
+    i, j = study.network.units(flow)
     key = graph.i * len(graph.control) + graph.j
     wanted = i * len(graph.control) + j
     place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
     wrong = []
-    if len(i) != problem.n:
-        wrong.append(f"it has {len(i)} pairs, not {problem.n}")
+    if len(i) != study.n:
+        wrong.append(f"it has {len(i)} pairs, not {study.n}")
     if not (key[place] == wanted).all():
         wrong.append("it pairs units that may not be paired")
     if len(np.unique(i)) != len(i) or len(np.unique(j)) != len(j):
         wrong.append("it uses a unit twice")
-    z = statistic(problem.differences[place], np.ones(len(i), dtype=np.int64))[0] if not wrong else np.nan
+    z = statistic(study.differences[place], np.ones(len(i), dtype=np.int64))[0] if not wrong else np.nan
     if not wrong and not (z == claimed or abs(z - claimed) <= 1e-7 * max(1.0, abs(z))):
         wrong.append(f"its Z is {z:.10g}, not {claimed:.10g}")
     if wrong:
@@ -154,7 +127,7 @@ def verified_pairs(problem: RobustZProblem, side: str, flow: Ints, claimed: floa
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class RobustZResult(Result):
+class RobustZResult(Verdicts, Result):
     """The extremes of Z over all matchings of n pairs.
 
     Attributes
@@ -166,12 +139,17 @@ class RobustZResult(Result):
 
     maximum: RobustZSide
     minimum: RobustZSide
-    problem: RobustZProblem
+    problem: Any
+
+    @property
+    def study(self) -> PairStudy:
+        """The data of the problem."""
+        return self.maximum.study
 
     @property
     def n(self) -> int:
         """Number of pairs."""
-        return self.problem.n
+        return self.study.n
 
     @property
     def z_max(self) -> float:
@@ -193,41 +171,7 @@ class RobustZResult(Result):
         """Whether both extremes are exact."""
         return self.maximum.is_exact and self.minimum.is_exact
 
-    def alpha_robust(self, level: float = 0.05) -> bool:
-        """Whether the p-values of any two matchings differ by no more than the level ([ROBZ] section 2).
-
-        Parameters
-        ----------
-        level : float
-            Significance level.
-        """
-        low, high = self.p_interval
-        return high - low <= check_level(level)
-
-    def absolute_robust(self, level: float = 0.05) -> bool:
-        """Whether every matching leads to the same decision at the level.
-
-        Parameters
-        ----------
-        level : float
-            Significance level.
-        """
-        return self.decision(level) != "depends on the pairing"
-
-    def decision(self, level: float = 0.05) -> str:
-        """Return what the matchings decide at a level: "reject", "do not reject", or "depends on the pairing".
-
-        Parameters
-        ----------
-        level : float
-            Significance level.
-        """
-        low, high = self.p_interval
-        if high <= check_level(level):
-            return "reject"
-        return "do not reject" if low > level else "depends on the pairing"
-
-    def verdicts(self, level: float = 0.05) -> pd.DataFrame:
+    def verdicts(self, level: float = LEVEL) -> pd.DataFrame:
         """Return both verdicts on robustness, and whether they are proven.
 
         Two matchings that disagree prove that a conclusion is not robust. That it is robust needs bounds: it is proven
@@ -238,16 +182,15 @@ class RobustZResult(Result):
         level : float
             Significance level.
         """
-        level = check_level(level)
-        least, most = p_value(self.maximum.bound), p_value(self.minimum.bound)
         alpha, absolute = self.alpha_robust(level), self.absolute_robust(level)
+        bounds = Verdict(p_value(self.maximum.bound), p_value(self.minimum.bound), level)
         rows = {
-            "alpha-robust": (alpha, not alpha or most - least <= level),
-            "absolute-robust": (absolute, not absolute or most <= level or least > level),
+            "alpha-robust": (alpha, not alpha or bool(bounds.alpha_robust)),
+            "absolute-robust": (absolute, not absolute or bool(bounds.absolute_robust)),
         }
         return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "proven"]).rename_axis("robustness")
 
-    def allowable_gap(self, level: float = 0.05) -> pd.DataFrame:
+    def allowable_gap(self, level: float = LEVEL) -> pd.DataFrame:
         """Return how far each extreme may be from its true value before a decision at the level changes.
 
         [ROBZ] section 5.4: an extreme that lies on one side of the threshold with its proven bound decides as the
@@ -278,12 +221,9 @@ class RobustZResult(Result):
         exact : RobustZResult, optional
             The exact answer of the same problem; found by `parametric` where it is not given.
         """
-        if exact is None:
-            from causalopt.solving.dispatch import solve
-
-            exact = solve(self.problem, "parametric")
+        other: RobustZResult = solve(self.problem, "parametric") if exact is None else exact
         rows = []
-        for ours, best in ((self.maximum, exact.maximum), (self.minimum, exact.minimum)):
+        for ours, best in ((self.maximum, other.maximum), (self.minimum, other.minimum)):
             lost = 0.0 if ours.z == best.z else abs(best.z - ours.z)
             share = lost / abs(best.z) if np.isfinite(best.z) and best.z != 0 else (0.0 if lost == 0 else np.inf)
             rows.append((ours.z, best.z, lost, share, best.kind))
@@ -294,10 +234,10 @@ class RobustZResult(Result):
         """Return the facts of the solve, with those of the test first."""
         low, high = self.p_interval
         own = {
-            "pairs": f"{self.n:,} of at most {self.problem.graph.largest:,}",
+            "pairs": f"{self.n:,} of at most {self.study.graph.largest:,}",
             "largest Z": str(self.maximum),
             "least Z": str(self.minimum),
             "p-values": f"{low:.3g} to {high:.3g}",
-            "decision at .05": self.decision(0.05),
+            "decision at .05": self.decision(LEVEL),
         }
         return own | super().facts()

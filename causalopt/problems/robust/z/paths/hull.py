@@ -79,28 +79,18 @@ def largest(
     first = ask(1.0, 0.0)
     if first is None:
         return None
-    best = first.point
-    if best.s <= 1e-14 * n:
-        return best, 0.0, True
-    lines = [first]
-    value = z(best)
-    while np.isfinite(value):  # climb: the gradient of R at the best vertex leads to a better one, or none
-        line = ask(2.0 * best.v, best.s)
-        assert line is not None
-        lines.append(line)
-        found = z(line.point)
-        if not found > value * (1 + 1e-12):
-            break
-        best, value = line.point, found
-    if not np.isfinite(value):
-        return best, value, True
-    last = ask(0.0, 1.0)
-    assert last is not None
-    lines.append(last)
+    if first.point.s <= 1e-14 * n:
+        return first.point, 0.0, True
+    lines = _climb(ask, z, first)
     best = max((line.point for line in lines), key=z)
     value = z(best)
+    if not np.isfinite(value):
+        return best, value, True
+    lines.append(_asked(ask, 0.0, 1.0))
+    best = max((best, lines[-1].point), key=z)
+    value = bound = z(best)
     lines.sort(key=lambda line: float(np.arctan2(line.beta, line.alpha)))
-    bound, late = value, False
+    late = False
     stack = list(pairwise(lines))
     while stack:
         first, last = stack.pop()
@@ -109,19 +99,10 @@ def largest(
             continue
         level = z_of(*corner, n)
         late = late or perf_counter() > deadline
-        if level <= value * (1 + tolerance) or late:
+        line = None if level <= value * (1 + tolerance) or late else _beyond(ask, first, last)
+        if line is None:
             bound = max(bound, level)
             continue
-        left, right = _ends(first, last)
-        line = ask(left.v - right.v, left.s - right.s)
-        assert line is not None
-        on_line = line.alpha * left.s - line.beta * left.v
-        rounding = 1e-11 * max(1.0, abs(line.alpha * left.s) + abs(line.beta * left.v))
-        if line.alpha * line.point.s - line.beta * line.point.v <= on_line + rounding:  # nothing beyond the edge
-            if line.bound > on_line + rounding:  # but the multipliers are too weak to prove it
-                bound = max(bound, level)
-                continue
-            line = dataclasses.replace(line, also=(left, right))
         found = z(line.point)
         if found > value:
             best, value = line.point, found
@@ -129,6 +110,39 @@ def largest(
                 return best, value, True
         stack += [(first, line), (line, last)]
     return best, max(bound, value), not late
+
+
+def _asked(ask: Ask, alpha: float, beta: float) -> Line:
+    line = ask(alpha, beta)
+    assert line is not None
+    return line
+
+
+def _climb(ask: Ask, z: Callable[[Point], float], first: Line) -> list[Line]:
+    """Return the lines met on the way up: the gradient of R at the best vertex leads to a better one, or none."""
+    lines, best, value = [first], first.point, z(first.point)
+    while np.isfinite(value):
+        line = _asked(ask, 2.0 * best.v, best.s)
+        lines.append(line)
+        found = z(line.point)
+        if not found > value * (1 + 1e-12):
+            break
+        best, value = line.point, found
+    return lines
+
+
+def _beyond(ask: Ask, first: Line, last: Line) -> Line | None:
+    """Return the line through what lies beyond the edge that cuts a corner off, or the edge's own where nothing does.
+
+    None where the multipliers are too weak to prove that nothing does.
+    """
+    left, right = _ends(first, last)
+    line = _asked(ask, left.v - right.v, left.s - right.s)
+    on_line = line.alpha * left.s - line.beta * left.v
+    rounding = 1e-11 * max(1.0, abs(line.alpha * left.s) + abs(line.beta * left.v))
+    if line.alpha * line.point.s - line.beta * line.point.v > on_line + rounding:
+        return line
+    return None if line.bound > on_line + rounding else dataclasses.replace(line, also=(left, right))
 
 
 def _ends(first: Line, last: Line) -> tuple[Point, Point]:
@@ -184,8 +198,7 @@ def hull_minimum(ask: Ask, cutoff: float = np.inf, between: tuple[float, float] 
         return None
     points = [first.point]
     if first.point.s < low:
-        last = ask(1.0, 0.0)
-        assert last is not None
+        last = _asked(ask, 1.0, 0.0)
         if last.bound < low:
             return None
         points.append(last.point)
@@ -200,8 +213,7 @@ def hull_minimum(ask: Ask, cutoff: float = np.inf, between: tuple[float, float] 
         if 0 < share < 1:
             a, c = (dv, ds) if ds > 0 else (-dv, -ds)
         unit = max(abs(a), c)
-        line = ask(-a / unit, -c / unit)
-        assert line is not None
+        line = _asked(ask, -a / unit, -c / unit)
         bound = line_minimum(line, between)
         if bound >= ratio * (1 - 1e-12) or bound >= cutoff:
             return Relaxation(min(bound, ratio), ends, share, (*points, line.point))

@@ -6,10 +6,10 @@ differences are multiplied by its sign, so that its extreme is the largest Z.
 
 - Where some S > 0, the differences of the best matching deviate least from a common mean, relative to it. Every mean
   is covered by a bound on the spread, from the nearest differences of each unit where they suffice, and else from an
-  assignment (`parametric_cover`). In the plane of S and V this walks round the hull of the matchings, on whose vertices
+  assignment (`cover`). In the plane of S and V this walks round the hull of the matchings, on whose vertices
   R is largest, but only where it comes near the best one.
 - Where every S < 0, R is to be least: its minimum over the hull bounds it, and branch and bound closes what is left
-  between the hull and the best matching (`parametric_small`).
+  between the hull and the best matching (`small`).
 
 Every bound is recomputed from the multipliers of its linear program by weak duality (`FlowGraph.proven`), or is a sum
 of least squares over units.
@@ -22,15 +22,17 @@ import dataclasses
 import numpy as np
 
 from causalopt.modeling.program import Ints
-from causalopt.problems.robust.z.paths.cover import Bounds, Cover
+from causalopt.problems.robust.z.paths.bounds import Bounds
+from causalopt.problems.robust.z.paths.cover import Cover
 from causalopt.problems.robust.z.paths.hull import EXACT, Point, relative_gap, z_of_ratio
 from causalopt.problems.robust.z.paths.side import Side
 from causalopt.problems.robust.z.paths.small import Effort, smallest
+from causalopt.verifying.claims import Proof
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Extreme:
-    """The largest Z of a side.
+    """The largest Z of a side, as far as a search found it.
 
     Attributes
     ----------
@@ -39,22 +41,24 @@ class Extreme:
     z : float
         In the side's sign: the least Z of the data is minus that of the other side.
     bound : float
-        No matching has a larger Z.
-    proven : bool
+        No matching has a larger Z; infinite where nothing is proven.
+    proof : Proof
         Whether the bound comes from certified linear programs alone, or leans on a solver's word.
     evaluations, nodes : int
-        Linear programs solved; nodes of branch and bound.
+        Programs solved; nodes of branch and bound.
     stopped : str
         Which limit stopped the search, in words; empty where it ran to its end.
+    note : str
     """
 
     flow: Ints
     z: float
     bound: float
-    proven: bool = True
+    proof: Proof = Proof.CERTIFIED
     evaluations: int = 0
     nodes: int = 0
     stopped: str = ""
+    note: str = ""
 
     @property
     def gap(self) -> float:
@@ -99,13 +103,12 @@ def extreme(side: Side, effort: Effort | None = None) -> Extreme | None:
     if best.s >= -1e-14 * side.n:
         return Extreme(best.flow, 0.0, 0.0, evaluations=side.evaluations - before)
     mirror = side.mirrored()
-    mirror.evaluations = 0
     point, ratio, nodes, stopped = smallest(mirror, effort)
     evaluations = side.evaluations - before + mirror.evaluations
     # R comes near n where differences are nearly equal, and Z is then a matter of the last digits of n - R.
     ratio = side.n if np.ptp(side.delta) == 0 else min(ratio, side.n) - RATIO_ROUNDING * side.n
     z, limit = -mirror.z(point), -z_of_ratio(ratio, side.n)
-    return Extreme(point.flow, z, max(z, limit), True, evaluations, nodes, stopped)
+    return Extreme(point.flow, z, max(z, limit), Proof.CERTIFIED, evaluations, nodes, stopped)
 
 
 def beginning(side: Side) -> tuple[Point, float, Bounds] | None:

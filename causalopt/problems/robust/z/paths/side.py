@@ -9,7 +9,7 @@ import numpy as np
 from causalopt.algorithms.flow_graph import FlowGraph
 from causalopt.algorithms.flow_simplex import FlowSession
 from causalopt.modeling.program import Floats, Ints
-from causalopt.problems.robust.z.paths.cover import Bounds
+from causalopt.problems.robust.z.paths.bounds import Bounds
 from causalopt.problems.robust.z.paths.hull import Line, Point
 from causalopt.problems.robust.z.paths.network import PairNetwork, statistic
 
@@ -85,9 +85,7 @@ class Side:
 
     def mirrored(self) -> Side:
         """Return the same matchings under the other sign, on the same session."""
-        other = Side.__new__(Side)
-        other.__dict__ = self.__dict__ | {"sign": -self.sign, "delta": -self.delta}
-        return other
+        return Side(self.network, self.n, -self.sign, self.known)
 
     def point(self, flow: Ints) -> Point:
         """Return a matching with its S and V."""

@@ -140,59 +140,81 @@ def smallest(side: Side, effort: Effort) -> tuple[Point, float, int, str]:
 
     All matchings have S > 0. Branch and bound, best bound first; see the module.
     """
-    network, n = side.network, side.n
-    order = counter()
-    best: Point | None = None
-    least, floor = np.inf, np.inf
-    root = Node(np.zeros(network.size, dtype=np.int64), network.limit)
-    heap: list[tuple[float, int, Node]] = [(0.0, next(order), root)]
-    nodes = 0
+    tree = _Tree(side)
     stopped = ""
+    while tree.heap and not tree.is_done(effort):
+        if tree.nodes and (tree.nodes >= effort.nodes or perf_counter() > effort.deadline):
+            stopped = "nodes" if tree.nodes >= effort.nodes else "time"
+            break
+        tree.look()
+    assert tree.best is not None
+    return tree.best, tree.bound, tree.nodes, stopped
 
-    def gap(bound: float) -> float:
+
+class _Tree:
+    """The nodes of branch and bound that are open, and the best matching so far."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.best: Point | None = None
+        self.least = np.inf
+        self.floor = np.inf  # the least bound of what is settled
+        self.nodes = 0
+        self.order = counter()
+        self.heap: list[tuple[float, int, Node]] = []
+        self.push(0.0, Node(np.zeros(side.network.size, dtype=np.int64), side.network.limit))
+
+    @property
+    def bound(self) -> float:
+        """A lower bound on R."""
+        return min([self.floor, self.least, *(entry[0] for entry in self.heap[:1])])
+
+    def gap(self, bound: float) -> float:
         """Return the gap of Z that a bound on R leaves."""
-        value = z_of_ratio(least, n)
-        return 0.0 if bound >= least else relative_gap(value, z_of_ratio(bound, n))
+        n = self.side.n
+        return 0.0 if bound >= self.least else relative_gap(z_of_ratio(self.least, n), z_of_ratio(bound, n))
 
-    while heap:
-        left = gap(min(heap[0][0], floor)) if best is not None else np.inf
-        if left <= (effort.gap if nodes >= effort.easy_nodes else EXACT):
-            break
-        if nodes and (nodes >= effort.nodes or perf_counter() > effort.deadline):
-            stopped = "nodes" if nodes >= effort.nodes else "time"
-            break
-        bound, _, node = heapq.heappop(heap)
-        part = Part(side) if nodes == 0 else Part(side, node.lower, node.upper)
-        nodes += 1
-        relaxation = hull_minimum(part.ask, least, node.between)
+    def is_done(self, effort: Effort) -> bool:
+        """Return whether the gap is as small as the effort asks for."""
+        wanted = effort.gap if self.nodes >= effort.easy_nodes else EXACT
+        return self.best is not None and self.gap(min(self.heap[0][0], self.floor)) <= wanted
+
+    def push(self, bound: float, node: Node | None) -> None:
+        if node is not None:
+            heapq.heappush(self.heap, (bound, next(self.order), node))
+
+    def note(self, point: Point) -> None:
+        """Remember a matching if its R is smaller."""
+        if point.ratio < self.least:
+            self.best, self.least = point, point.ratio
+
+    def look(self) -> None:
+        """Take the node of the least bound, and settle, reduce or divide it."""
+        bound, _, node = heapq.heappop(self.heap)
+        part = Part(self.side) if self.nodes == 0 else Part(self.side, node.lower, node.upper)
+        self.nodes += 1
+        relaxation = hull_minimum(part.ask, self.least, node.between)
         if relaxation is None:
-            continue
+            return
         for point in relaxation.points:
-            if point.ratio < least:
-                best, least = point, point.ratio
+            self.note(point)
         bound = max(bound, relaxation.ratio)
-        if gap(bound) <= EXACT:
-            floor = min(floor, bound)
-            continue
-        rest = node.reduced(part, least)
+        if self.gap(bound) <= EXACT:
+            self.floor = min(self.floor, bound)
+            return
+        rest = node.reduced(part, self.least)
         if rest is None:
-            continue
+            return
         if rest.open_arcs <= AGAIN * node.open_arcs:
-            heapq.heappush(heap, (bound, next(order), rest))
-            continue
-        children = _children(side, rest, relaxation)
+            self.push(bound, rest)
+            return
+        children = _children(self.side, rest, relaxation)
         if children is None:  # the mixture is a matching itself
-            mixture = side.point(np.round(relaxation.mixture).astype(np.int64))
-            if mixture.ratio < least:
-                best, least = mixture, mixture.ratio
-            floor = min(floor, bound)
-            continue
+            self.note(self.side.point(np.round(relaxation.mixture).astype(np.int64)))
+            self.floor = min(self.floor, bound)
+            return
         for child in children:
-            left_over = child.reduced(part, least)
-            if left_over is not None:
-                heapq.heappush(heap, (bound, next(order), left_over))
-    assert best is not None
-    return best, min([floor, least, *(entry[0] for entry in heap[:1])]), nodes, stopped
+            self.push(bound, child.reduced(part, self.least))
 
 
 def _children(side: Side, node: Node, relaxation: Relaxation) -> tuple[Node, Node] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from causalopt.problems.robust.mcnemar import RobustMcNemarResult
+from causalopt.problems.robust.mcnemar.result import RobustMcNemarResult
 from causalopt.problems.robust.verdicts import LEVEL, decision_words, silent_words
 from causalopt.solving.answer import explains
 from causalopt.solving.explain import Words, explanation
@@ -13,7 +13,7 @@ from causalopt.verifying.claims import Proof
 @explains(RobustMcNemarResult)
 def mcnemar_words(result: RobustMcNemarResult) -> str:
     """Return what a robust McNemar test says of itself."""
-    graph = result.problem.graph
+    graph = result.study.graph
     solved = (
         f"The largest and the least McNemar statistic were sought over every way to form "
         f"{plural(result.n, 'discordant pair')} among {plural(graph.n_pairs, 'good match', 'good matches')} of "
