@@ -107,7 +107,7 @@ class RobustMcNemarProblem(Problem):
         return True
 
     def answer(self, lane: Lane) -> RobustMcNemarResult:
-        """Find both extremes, by two matchings or by two integer programs."""
+        """Return both extremes, found by two matchings or by two integer programs."""
         return RobustMcNemarResult(**search(self.study, lane), problem=self)
 
     def result(self, result: Result, program: Program) -> Result:

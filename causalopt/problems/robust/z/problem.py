@@ -203,7 +203,7 @@ class RobustZProblem(Problem):
         return True
 
     def answer(self, lane: Lane) -> Result:
-        """Find both extremes with a solver or fast path."""
+        """Return both extremes, found with a solver or fast path."""
         return RobustZResult(**search(self.study, lane), problem=self)
 
     def result(self, result: Result, program: Program) -> Result:
