@@ -123,7 +123,7 @@ def test_optimal_at_a_limit_is_refused_or_called_feasible_with_its_gap(problem_c
 @pytest.mark.parametrize("lie", [wrong_objective, infeasible_point, fractional_point, optimal_at_a_limit])
 def test_the_conformance_suite_fails_every_liar(lie):
     known = [case for case in all_cases() if case.objective is not None and case.family != "wide numbers"]
-    cases = [case for case in known if case.program.n_columns == 3 and case.program.Q is None]
+    cases = [case for case in known if case.program.n_columns == 3 and not case.name.startswith("scaled-qp")]
     honest = run("scip", cases=cases)
     assert honest and honest.count(Status.PASSED) > 15
 
