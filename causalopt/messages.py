@@ -13,7 +13,8 @@ from typing import Any, Self
 
 #: Marks around and between the fields of a part; of Unicode's private use, and no part of anybody's text.
 _BEGIN, _NEXT, _END = "\ue000", "\ue001", "\ue002"
-_PART = re.compile(f"{_BEGIN}([^{_END}]*){_END}")
+_FIELD = f"([^{_BEGIN}{_NEXT}{_END}]*)"
+_PART = re.compile(f"{_BEGIN}{_NEXT.join([_FIELD] * 4)}{_END}")
 _MARKS = re.compile(f"[{_BEGIN}{_NEXT}{_END}]")
 
 
@@ -63,7 +64,7 @@ class Message(str):
     def __new__(cls, marked: str, topic: str = "") -> Self:
         """Read the parts of a marked text; a message keeps its own."""
         text = marked.marked if isinstance(marked, Message) else str(marked)
-        made = super().__new__(cls, _PART.sub(lambda found: found[1].split(_NEXT)[3], text))
+        made = super().__new__(cls, _PART.sub(lambda found: found[4], text))
         made.marked = text
         made.topic = topic or getattr(marked, "topic", "")
         return made
@@ -80,7 +81,7 @@ class Message(str):
         word : callable
             Of a part.
         """
-        return _PART.sub(lambda found: word(Part(*found[1].split(_NEXT))), self.marked)
+        return _PART.sub(lambda found: word(Part(*found.groups())), self.marked)
 
 
 def _part(kind: str, name: str, value: str, text: str) -> str:

@@ -57,6 +57,8 @@ def test_errors_and_warnings_keep_their_parts_across_processes(kind):
 def test_marks_in_values_of_the_users_own_do_no_harm():
     message = Message(argument("treated", "a\ue000b\ue001c\ue002d"))
     assert message == "treated='a\\ue000b\\ue001c\\ue002d'" and message.worded(lambda part: "x") == "x"
+    theirs = "column \ue000 and \ue000a\ue001b\ue002"  # as of fonts with icons
+    assert Message(theirs) == Message(theirs).worded(lambda part: "x") == theirs
 
 
 def test_a_warning_points_at_the_users_line_however_deep_it_is_found():
