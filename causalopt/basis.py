@@ -54,9 +54,7 @@ def _numeric(columns: Mapping[str, Column], names: Sequence[str] | None) -> list
 
 
 def _is_binary(values: Floats) -> bool:
-    return bool(((values == values[0]) | (values == values.max()) | (values == values.min())).all()) and (
-        len(np.unique(values[:1000])) <= 2
-    )
+    return bool(((values == values.min()) | (values == values.max())).all())
 
 
 def _standardised(values: Floats) -> Floats:
