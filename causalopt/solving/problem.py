@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from causalopt import modeling
-from causalopt.errors import DataError, InfeasibleError, LicenseError, OptionError, SolverFailure
+from causalopt.errors import DataError, InfeasibleError, LicenseError, OptionError, SolverFailure, VerificationError
 from causalopt.messages import argument
 from causalopt.modeling.program import ProblemClass, Program
 from causalopt.solving.attempts import FastPath, run_fast_path, solve_program
@@ -242,18 +242,14 @@ class Problem(abc.ABC):
                 program = self.direct_program(name)
         if program is None:
             program = self.program(name, ledger)
-        result = None
-        if path in fast_paths or path in named_paths:
-            algorithm = fast_paths[path] if path in fast_paths else named_paths[path]
-            reason = "it was asked for" if asked == path else f"{path} is an exact algorithm for this problem"
-            result = run_fast_path(program, path, algorithm, lane.options, lane.tolerances, ledger, reason)
-            if asked == "auto" and result.status.reason is Reason.NO_SOLUTION:
-                result = None  # it ran out of steps: a solver is next
-        elif asked and asked not in (*backend_names(), "auto") and ":" not in asked:
-            raise unknown_solver(asked, [*backend_names(), *fast_paths, *named_paths])
+        if asked and path not in {**fast_paths, **named_paths, "": None}:
+            if asked not in backend_names() and ":" not in asked:
+                raise unknown_solver(asked, [*backend_names(), *fast_paths, *named_paths])
+            path = ""
+        result, notes = (None, ()) if not path else self._by_path(program, path, lane)
         if result is None:
             result = self._by_backend(program, lane)
-        result = result.replace(formulation=name)
+        result = result.replace(formulation=name, warnings=(*notes, *result.warnings))
         if result.status.reason is Reason.INFEASIBLE:
             raise self.infeasible(result)
         if not result:
@@ -263,12 +259,27 @@ class Problem(abc.ABC):
             )
         return self.result(result, program)
 
+    def _by_path(self, program: Program, path: str, lane: Lane) -> tuple[Result | None, tuple[str, ...]]:
+        """Return the answer of a fast path, and what is to be said of it; None where it is for a solver to go on."""
+        named = lane.solver == path
+        algorithm = (self.named_paths(lane.formulation) | self.fast_paths(lane.formulation))[path]
+        reason = "it was asked for" if named else f"{path} is an exact algorithm for this problem"
+        try:
+            result = run_fast_path(program, path, algorithm, lane.options, lane.tolerances, lane.ledger, reason)
+        except (VerificationError, SolverFailure) as error:
+            if named:
+                raise
+            return None, (f"A solver answers, since {path} did not: {error.message.marked}",)
+        gave_up = result.status.reason is Reason.NO_SOLUTION and not named
+        return (None, ()) if gave_up else (result, ())
+
     def _by_backend(self, program: Program, lane: Lane) -> Result:
         tangents = self.by_tangents(lane.formulation)
         backend, reason = choose_backend(program, lane.solver, tangents=tangents)
         solve_it = solve_program_by_tangents if tangents and needs_tangents(program, backend) else solve_program
         try:
-            return solve_it(program, backend, lane.options, lane.tolerances, lane.ledger, reason)
+            options = lane.options.replace(time_limit=lane.seconds_left)  # a fast path may have taken some of it
+            return solve_it(program, backend, options, lane.tolerances, lane.ledger, reason)
         except LicenseError as error:
             more = self._alternatives(lane.formulation, backend)
             raise LicenseError(f"{error.message.marked} {more}".strip()) from None

@@ -375,7 +375,15 @@ def test_an_unknown_solver_of_a_problem_is_an_error_that_knows_the_fast_paths():
 def test_a_fast_path_that_errs_is_caught():
     for error in (1e-3, -1e-3, np.nan):
         with pytest.raises(VerificationError, match="sort claimed optimal"):
-            solve(Nearest(error=error))
+            solve(Nearest(error=error), "sort")
+
+
+@pytest.mark.parametrize("error", [1e-3, -1e-3, np.nan])
+def test_where_nobody_asked_for_a_fast_path_that_errs_a_solver_answers_and_says_so(error):
+    result = solve(Nearest(error=error), time_limit=60.0)
+    assert result.x == pytest.approx(simplex_projection(np.arange(6.0), 4.5), abs=1e-5)
+    assert registry.get_backend(result.solver).open_source
+    assert result.warnings[0].startswith("A solver answers, since sort did not: sort claimed optimal")
 
 
 def test_a_fast_path_takes_no_solver_options():
