@@ -66,6 +66,8 @@ def imports_of(path, name):
                 visit(ast.Module(child.body, []), "types")
                 visit(ast.Module(child.orelse, []), where)
                 continue
+            if isinstance(child, ast.Call) and ast.unparse(child.func) == "Later":  # loads what it names, later
+                found["function"] |= {arg.value for arg in child.args if isinstance(arg, ast.Constant)}
             if isinstance(child, ast.Import):
                 found[where] |= {alias.name for alias in child.names}
             elif isinstance(child, ast.ImportFrom):
@@ -109,10 +111,11 @@ def test_imports_are_read_where_they_stand(tmp_path):
         "if TYPE_CHECKING:\n    from causalopt.problems import balance\nelse:\n    import causalopt.basis\n"
         "class A:\n    from causalopt.solving.result import Result\n    def f(self):\n        import causalopt as co\n"
         "        g = lambda: __import__('x')\n"
+        "later = Later('causalopt.study.reading')\n"
     )
     found = imports_of(path, "some")
     ours = {where: {name for name in names if name.startswith("causalopt")} for where, names in found.items()}
-    assert ours["function"] == {"causalopt"}
+    assert ours["function"] == {"causalopt", "causalopt.study.reading"}
     assert ours["module"] == {
         "causalopt.errors",
         "causalopt.verifying.verify",
